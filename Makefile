@@ -1,0 +1,22 @@
+.PHONY: check lint types test golden bench docs
+
+check: lint types test docs
+
+lint:
+	ruff check .
+	ruff format --check .
+
+types:
+	mypy
+
+test:
+	python -m pytest
+
+golden:
+	python -m pytest --update-golden
+
+bench:
+	python -m benchmarks
+
+docs:
+	mkdocs build --strict --quiet
