@@ -1,0 +1,51 @@
+"""What all tests share: the golden files of renderers, re-recorded with `--update-golden`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# Timing on a shared machine says nothing; CI repeats the same examples every time.
+settings.register_profile("default", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+GOLDEN_FOLDER = Path(__file__).parent / "golden"
+
+Golden = Callable[[str, str], None]
+"""`golden(name, text)`: `text` must equal the file `tests/golden/NAME`, byte for byte."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-golden",
+        action="store_true",
+        help="write what renderers give now to tests/golden instead of comparing with it",
+    )
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Golden:
+    """Compares a text with a golden file; with `--update-golden` writes the file."""
+    update = bool(request.config.getoption("--update-golden"))
+
+    def compare(name: str, text: str) -> None:
+        path = GOLDEN_FOLDER / name
+        if update:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(text.encode("utf-8"))
+            return
+        if not path.exists():
+            pytest.fail(
+                f"no golden file {name}: record it with pytest --update-golden, and read it"
+            )
+        expected = path.read_bytes().decode("utf-8")
+        # Lines first: pytest shows their difference well; then the bytes, for line ends.
+        assert text.splitlines() == expected.splitlines(), f"differs from tests/golden/{name}"
+        assert text == expected, f"line ends differ from tests/golden/{name}"
+
+    return compare
