@@ -1,0 +1,227 @@
+"""Named columns of integers as bytes: narrow, compressed, under checksums.
+
+    prefix   magic, format version, sizes and checksums of what follows
+    header   JSON: the blocks in order, each [name, dtype, count, stored bytes]
+    body     the blocks, each a zstandard frame
+
+Consecutive blocks of one name are one column, so that a column may be written piece by piece.
+Nothing is trusted on reading: sizes, types and row counts are checked before they are used.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import zstandard
+
+from mpkgraph.io.cache_folder import FORMAT_VERSION
+
+MAX_COLUMN_BYTES = 1 << 33
+"""Columns of a graph of about 90 GB; more is a hostile entry."""
+COMPRESSION_LEVEL = 3
+
+# magic, version, header bytes, header checksum, body checksum, body bytes
+PREFIX = struct.Struct("<8sIIIIQ")
+_NARROWER = (np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.int32)
+_STORED_DTYPES = frozenset(np.dtype(x).str for x in (*_NARROWER, np.int64, np.uint64))
+
+Column = npt.NDArray[Any]
+
+
+class EntryError(ValueError):
+    """The bytes are no entry of this version, or the values can't be kept as one."""
+
+
+class BlockWriter:
+    """Collects blocks, compressed as they come."""
+
+    def __init__(self, magic: bytes) -> None:
+        self._magic = magic
+        self._compressor = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL)
+        self._blocks: list[tuple[str, str, int, int]] = []
+        self._body: list[bytes] = []
+
+    def add(self, name: str, column: Column) -> None:
+        """The next block, in the narrowest type that holds its values."""
+        self.add_packed(name, [self.pack(column)])
+
+    def pack(self, column: Column) -> PackedColumn:
+        """A piece of a column, compressed, to be added later."""
+        values = narrow(column)
+        return values.dtype.str, len(values), self._compressor.compress(values.data)
+
+    def add_packed(self, name: str, pieces: Iterable[PackedColumn]) -> None:
+        """A column of one or more pieces."""
+        for dtype, count, stored in pieces:
+            self._blocks.append((name, dtype, count, len(stored)))
+            self._body.append(stored)
+
+    def parts(self) -> list[bytes]:
+        """The entry, in pieces."""
+        header = orjson.dumps(self._blocks)
+        checksum = 0
+        for stored in self._body:
+            checksum = zlib.crc32(stored, checksum)
+        prefix = PREFIX.pack(
+            self._magic,
+            FORMAT_VERSION,
+            len(header),
+            zlib.crc32(header),
+            checksum,
+            sum(map(len, self._body)),
+        )
+        return [prefix, header, *self._body]
+
+
+PackedColumn = tuple[str, int, bytes]
+"""dtype, number of values, zstandard frame."""
+
+
+def narrow(column: Column) -> Column:
+    """The column in the first narrower type that holds its values."""
+    low, high = (int(column.min()), int(column.max())) if len(column) else (0, 0)
+    for dtype in _NARROWER:
+        bounds = np.iinfo(dtype)
+        if bounds.min <= low and high <= bounds.max:
+            return column.astype(dtype)
+    return np.ascontiguousarray(column)
+
+
+class BlockReader:
+    """Takes an entry apart; every column once, in the order in which it was written."""
+
+    def __init__(self, data: bytes, magic: bytes) -> None:
+        if len(data) < PREFIX.size:
+            fail("shorter than its prefix")
+        found, version, header_size, header_sum, body_sum, body_size = PREFIX.unpack_from(data)
+        if found != magic or version != FORMAT_VERSION:
+            fail("not an entry of this version")
+        if len(data) != PREFIX.size + header_size + body_size:
+            fail("not of the size that it says")
+        view = memoryview(data)
+        header = view[PREFIX.size : PREFIX.size + header_size]
+        self._body = view[PREFIX.size + header_size :]
+        if zlib.crc32(header) != header_sum or zlib.crc32(self._body) != body_sum:
+            fail("its checksum does not match")
+        self._blocks = as_list(orjson.loads(header))
+        self._next = 0
+        self._position = 0
+        self._budget = MAX_COLUMN_BYTES
+        self._decompressor = zstandard.ZstdDecompressor()
+
+    def column(self, name: str, dtype: npt.DTypeLike, length: int | None = None) -> Column:
+        """The next column, which has to be of that name, in its full type."""
+        wanted = np.dtype(dtype)
+        pieces = self._pieces(name, wanted)
+        total = sum(count for _, count, _ in pieces)
+        if length is not None and total != length:
+            fail(f"{name} has {total} rows, not {length}")
+        if len(pieces) == 1 and pieces[0][0] == wanted:
+            return self._expand(*pieces[0])
+        column = np.empty(total, wanted)
+        bounds = np.iinfo(wanted)
+        start = 0
+        for stored_dtype, count, stored in pieces:
+            values = self._expand(stored_dtype, count, stored)
+            if count and not np.can_cast(stored_dtype, wanted):
+                low, high = int(values.min()), int(values.max())
+                if not (bounds.min <= low and high <= bounds.max):
+                    fail(f"{name} holds values beyond its type")
+            column[start : start + count] = values
+            start += count
+        return column
+
+    def _pieces(
+        self, name: str, wanted: np.dtype[Any]
+    ) -> list[tuple[np.dtype[Any], int, memoryview]]:
+        """(dtype, count, frame) of each piece of a column, as far as the header goes checked."""
+        pieces: list[tuple[np.dtype[Any], int, memoryview]] = []
+        while self._next < len(self._blocks):
+            block = as_list(self._blocks[self._next], 4)
+            if block[0] != name:
+                break
+            if as_str(block[1]) not in _STORED_DTYPES:
+                fail(f"no block {name}")
+            dtype, count, stored_size = np.dtype(block[1]), as_size(block[2]), as_size(block[3])
+            self._budget -= count * max(wanted.itemsize, dtype.itemsize)
+            stored = self._body[self._position : self._position + stored_size]
+            if self._budget < 0 or len(stored) != stored_size:
+                fail(f"{name} is too large")
+            # The frame's own word on its size is what gets allocated.
+            if zstandard.get_frame_parameters(stored).content_size != count * dtype.itemsize:
+                fail("a block is not of the size that it says")
+            pieces.append((dtype, count, stored))
+            self._position += stored_size
+            self._next += 1
+        if not pieces:
+            fail(f"no block {name}")
+        return pieces
+
+    def _expand(self, dtype: np.dtype[Any], count: int, stored: memoryview) -> Column:
+        size = count * dtype.itemsize
+        raw = self._decompressor.decompress(stored, max_output_size=size)
+        if len(raw) != size:
+            fail("a block is not of the size that it says")
+        values: Column = np.frombuffer(raw, dtype, count)
+        return values
+
+    def end(self) -> None:
+        """Raises EntryError when something is left."""
+        if self._next != len(self._blocks) or self._position != len(self._body):
+            fail("something follows its end")
+
+
+def stops(counts: Column, total: int, name: str) -> Column:
+    """Running sum of counts, from 0, which has to come to `total`."""
+    # Checked first, so that the sum can't overflow.
+    within(counts, 0, total, name)
+    found = np.zeros(len(counts) + 1, np.int64)
+    np.cumsum(counts, out=found[1:])
+    if found[-1] != total:
+        fail(f"{name} does not add up")
+    return found
+
+
+def within(column: Column, low: int, high: int, name: str) -> None:
+    if len(column) and not (low <= int(column.min()) and int(column.max()) <= high):
+        fail(f"{name} points outside")
+
+
+def as_int(value: Any) -> int:
+    if type(value) is not int:
+        fail("a number is missing")
+    return value
+
+
+def as_size(value: Any) -> int:
+    if as_int(value) < 0:
+        fail("a size is negative")
+    return int(value)
+
+
+def as_str(value: Any) -> str:
+    if type(value) is not str:
+        fail("a text is missing")
+    return value
+
+
+def as_list(value: Any, length: int | None = None) -> list[Any]:
+    if type(value) is not list or (length is not None and len(value) != length):
+        fail("a list is missing")
+    return value
+
+
+def as_dict(value: Any) -> dict[str, Any]:
+    if type(value) is not dict:
+        fail("an object is missing")
+    return value
+
+
+def fail(reason: str) -> NoReturn:
+    raise EntryError(reason)

@@ -1,0 +1,86 @@
+"""What the cache keeps of a graph, made while the graph is streamed, in little memory."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from mpkgraph.io.cache import entry_file_name
+from mpkgraph.io.cache_entry import EntryError, GraphEntryWriter
+from mpkgraph.io.operators_entry import OperatorsWriter
+from mpkgraph.model.graph import TaskColumns
+from mpkgraph.model.operator import Operator
+
+if TYPE_CHECKING:
+    from mpkgraph.io.reader import GraphStream
+
+MAX_ENTRY_BYTES = 4 << 20
+"""Compressed columns that are held in memory at most: 4 GB of what Mirage writes."""
+
+
+class EntryStream:
+    """Watches a stream (see `analysis.summary.StreamWatch`) and makes the entries of its graph.
+
+    `complete` is what becomes of operators once all are known, `sha256` waits for that of the
+    text (None when it is not known).
+    """
+
+    def __init__(
+        self,
+        path: str,
+        complete: Callable[[list[Operator]], Sequence[Operator]],
+        sha256: Callable[[], str | None],
+    ) -> None:
+        self._path = path
+        self._sha256 = sha256
+        self._complete = complete
+        self._graph: GraphEntryWriter | None = GraphEntryWriter()
+        self._operators: OperatorsWriter | None = OperatorsWriter()
+        self.rank = 0
+        self.graph_entry: bytes | None = None
+        """None when it can't be kept, or not in little memory."""
+        self.operators_entry: bytes | None = None
+
+    def add_tasks(self, tasks: TaskColumns) -> None:
+        if self._graph is None:
+            return
+        try:
+            self._graph.add_tasks(tasks)
+        except EntryError:
+            self._give_up()
+        else:
+            if self._graph.num_bytes > MAX_ENTRY_BYTES:
+                self._give_up()
+
+    def add_operators(self, operators: Sequence[Operator]) -> None:
+        if self._operators is None:
+            return
+        try:
+            self._operators.add(operators)
+        except EntryError:
+            self._operators = None
+
+    def finish(self, stream: GraphStream) -> None:
+        """Call it when all tasks and operators have come."""
+        self.rank = stream.rank
+        if self._graph is None:
+            return
+        try:
+            self.graph_entry = self._graph.finish(
+                name=entry_file_name(self._path),
+                rank=stream.rank,
+                source=dataclasses.replace(stream.source, sha256=self._sha256()),
+                layouts=stream.layouts,
+                events=stream.events,
+                first_tasks=stream.first_tasks,
+                extras=stream.extras,
+            )
+            if self._operators is not None:
+                self.operators_entry = self._operators.finish(stream.num_tasks, self._complete)
+        except EntryError:
+            pass
+        self._give_up()
+
+    def _give_up(self) -> None:
+        self._graph = self._operators = None

@@ -1,0 +1,418 @@
+"""The operators of a graph as bytes: columns over operators, over their slots and their tasks.
+
+Read back, an operator is made when it is asked for: most questions are about a few of thousands.
+As with the entries of graphs nothing in the bytes is trusted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import zstandard
+
+from mpkgraph.io.entry_blocks import (
+    BlockReader,
+    BlockWriter,
+    Column,
+    EntryError,
+    PackedColumn,
+    as_dict,
+    as_list,
+    as_size,
+    as_str,
+    fail,
+    narrow,
+    stops,
+    within,
+)
+from mpkgraph.model.operator import Operator, OperatorSet, OperatorSlot, Origin
+
+PIECE_TASKS = 1 << 16
+"""Tasks whose ids are compressed together when operators come one by one."""
+
+_MAGIC = b"MPKGOPER"
+_FACTS = "facts"
+_ORIGINS: tuple[Origin, ...] = ("recorded", "recovered")
+_NONE = -1
+_NO_TASKS = np.empty(0, np.int64)
+
+_OPERATOR_COLUMNS = (
+    "task_types",
+    "grid_x",
+    "grid_y",
+    "grid_z",
+    "known_grids",
+    "num_subtasks",
+    "origins",
+    "layer_methods",
+    "register_names",
+    "layer_indices",
+    "num_tasks",
+    "num_positions",
+    "num_variants",
+    "num_ambiguities",
+    "num_slots",
+)
+"""One value an operator; the last six count what the operator has in other columns."""
+_SLOT_COLUMNS = (
+    "slot_is_output",
+    "slot_data_types",
+    "slot_map_x",
+    "slot_map_y",
+    "slot_map_z",
+    "slot_known_maps",
+    "slot_num_names",
+    "slot_num_dims",
+    "slot_num_tensor_dims",
+)
+"""One value a slot; the last three count what the slot has in other columns."""
+
+
+def encode_operators(operators: OperatorSet) -> bytes:
+    """The entry of all operators of a graph.
+
+    Raises EntryError when they hold values that the entry does not keep.
+    """
+    writer = OperatorsWriter()
+    writer.add(operators)
+    return writer.finish(operators.num_tasks)
+
+
+class OperatorsWriter:
+    """Makes the entry of operators that come one by one, in little memory."""
+
+    def __init__(self) -> None:
+        self._blocks = BlockWriter(_MAGIC)
+        self._shells: list[Operator] = []
+        self._num_positions: list[int] = []
+        self._num_tasks: list[int] = []
+        self._pieces: dict[str, list[PackedColumn]] = {"task_steps": [], "positions": []}
+        self._pending: dict[str, list[Column]] = {"task_steps": [], "positions": []}
+        self._num_pending = 0
+        self._last_task = 0
+
+    def add(self, operators: Iterable[Operator]) -> None:
+        """Operators that follow those of the call before."""
+        for operator in operators:
+            steps = np.diff(operator.task_ids, prepend=self._last_task)
+            if len(steps):
+                self._last_task = int(operator.task_ids[-1])
+            self._pending["task_steps"].append(narrow(steps))
+            self._num_tasks.append(len(steps))
+            positions = operator.grid_positions
+            self._num_positions.append(0 if positions is None else 1)
+            if positions is not None:
+                if positions.shape != (len(steps), 3):
+                    fail("grid positions are not those of the tasks")
+                self._pending["positions"].append(narrow(positions.reshape(-1)))
+            self._num_pending += len(steps)
+            self._shells.append(
+                dataclasses.replace(operator, task_ids=_NO_TASKS, grid_positions=None)
+            )
+            if self._num_pending >= PIECE_TASKS:
+                self._pack()
+
+    def finish(
+        self,
+        num_tasks: int,
+        complete: Callable[[list[Operator]], Sequence[Operator]] | None = None,
+    ) -> bytes:
+        """The entry; call it once. `complete` may change slots, seeing operators without tasks.
+
+        Raises EntryError when the operators hold values that the entry does not keep.
+        """
+        self._pack()
+        operators = self._shells if complete is None else complete(self._shells)
+        texts: dict[str, int] = {}
+        columns = self._columns(operators, texts)
+        facts = {"num_tasks": num_tasks, "texts": list(texts)}
+        blocks = self._blocks
+        try:
+            blocks.add(_FACTS, np.frombuffer(orjson.dumps(facts), np.uint8))
+            for name, values in columns.items():
+                blocks.add(name, np.fromiter(values, np.int64))
+        except (OverflowError, TypeError) as error:
+            raise EntryError(f"an operator holds what can't be kept: {error}") from error
+        for name, pieces in self._pieces.items():
+            blocks.add_packed(name, pieces)
+        return b"".join(blocks.parts())
+
+    def _pack(self) -> None:
+        for name, columns in self._pending.items():
+            if columns or not self._pieces[name]:
+                column = np.concatenate(columns) if columns else _NO_TASKS
+                self._pieces[name].append(self._blocks.pack(column))
+            self._pending[name] = []
+        self._num_pending = 0
+
+    def _columns(
+        self, operators: Sequence[Operator], texts: dict[str, int]
+    ) -> dict[str, Iterable[int]]:
+        def text(value: str | None) -> int:
+            return _NONE if value is None else texts.setdefault(value, len(texts))
+
+        slots = [slot for operator in operators for slot in operator.slots]
+        for index, operator in enumerate(operators):
+            if operator.index != index or any(
+                slot.position != position
+                or len(slot.strides) != len(slot.tile_dims)
+                or len(slot.known_dims) != len(slot.tensor_dims)
+                for position, slot in enumerate(operator.slots)
+            ):
+                fail("operators or slots are not in order")
+        chain = itertools.chain.from_iterable
+        operator_columns = zip(
+            *(
+                (
+                    x.task_type,
+                    *x.grid_dim,
+                    _bits(x.known_grid),
+                    x.num_subtasks,
+                    _ORIGINS.index(x.origin),
+                    text(x.layer_method),
+                    text(x.register_name),
+                    _NONE if x.layer_index is None else x.layer_index,
+                    num_tasks,
+                    num_positions,
+                    len(x.variant_ids),
+                    len(x.ambiguities),
+                    len(x.slots),
+                )
+                for x, num_tasks, num_positions in zip(
+                    operators, self._num_tasks, self._num_positions, strict=True
+                )
+            ),
+            strict=True,
+        )
+        slot_columns = zip(
+            *(
+                (
+                    x.is_output,
+                    x.data_type,
+                    *x.input_map,
+                    _bits(x.known_map),
+                    len(x.base_ptrs),
+                    len(x.tile_dims),
+                    len(x.tensor_dims),
+                )
+                for x in slots
+            ),
+            strict=True,
+        )
+        return {
+            **_named(_OPERATOR_COLUMNS, operator_columns),
+            "variant_ids": chain(x.variant_ids for x in operators),
+            "ambiguities": [text(line) for x in operators for line in x.ambiguities],
+            **_named(_SLOT_COLUMNS, slot_columns),
+            "slot_names": [text(name) for x in slots for name in x.base_ptrs],
+            "slot_dims": chain(x.tile_dims for x in slots),
+            "slot_strides": chain(x.strides for x in slots),
+            "slot_tensor_dims": chain(x.tensor_dims for x in slots),
+            "slot_known_dims": chain(x.known_dims for x in slots),
+        }
+
+
+def decode_operators(data: bytes, *, num_tasks: int) -> StoredOperators:
+    """The operators of an entry of a graph of `num_tasks` tasks.
+
+    Raises EntryError for any bytes but those of a complete entry of such a graph.
+    """
+    try:
+        return _decode(BlockReader(data, _MAGIC), num_tasks)
+    except (zstandard.ZstdError, orjson.JSONDecodeError, MemoryError) as error:
+        raise EntryError(f"damaged: {error}") from error
+
+
+class StoredOperators(OperatorSet):
+    """Operators that are made from columns when they are asked for."""
+
+    def __init__(
+        self, num_tasks: int, texts: list[str], columns: Mapping[str, Column], starts: _Starts
+    ) -> None:
+        object.__setattr__(self, "num_tasks", num_tasks)
+        self.__dict__["_texts"] = texts
+        self.__dict__["_columns"] = columns
+        self.__dict__["_starts"] = starts
+        self.__dict__["_made"] = {}
+
+    _texts: list[str]
+    _columns: Mapping[str, Column]
+    _starts: _Starts
+    _made: dict[int, Operator]
+
+    @cached_property
+    def operators(self) -> tuple[Operator, ...]:
+        """All of them."""
+        return tuple(self[index] for index in range(len(self)))
+
+    def __len__(self) -> int:
+        return len(self._columns["task_types"])
+
+    def __iter__(self) -> Iterator[Operator]:
+        return iter(self.operators)
+
+    def __getitem__(self, index: int) -> Operator:
+        place = range(len(self))[index]
+        operator = self._made.get(place)
+        if operator is None:
+            operator = self._made[place] = self._operator(place)
+        return operator
+
+    @cached_property
+    def task_operators(self) -> npt.NDArray[np.int32]:
+        """For each task the index of its operator; -1 for none."""
+        owner = np.full(self.num_tasks, _NONE, dtype=np.int32)
+        indices = np.arange(len(self), dtype=np.int32)
+        owner[self._columns["task_ids"]] = np.repeat(indices, self._columns["num_tasks"])
+        return owner
+
+    def _operator(self, index: int) -> Operator:
+        texts, columns = self._texts, self._columns
+        row: dict[str, int] = {name: int(columns[name][index]) for name in _OPERATOR_COLUMNS}
+        first_task, end_task = self._starts.tasks[index : index + 2].tolist()
+        first, end = self._starts.positions[index : index + 2].tolist()
+        positions = columns["positions"][first:end].reshape(-1, 3)
+        first_slot, end_slot = self._starts.slots[index : index + 2].tolist()
+        return Operator(
+            index=index,
+            task_type=row["task_types"],
+            variant_ids=self._cut("variant_ids", self._starts.variants, index),
+            grid_dim=(row["grid_x"], row["grid_y"], row["grid_z"]),
+            num_subtasks=row["num_subtasks"],
+            task_ids=columns["task_ids"][first_task:end_task],
+            slots=tuple(
+                self._slot(slot, slot - first_slot) for slot in range(first_slot, end_slot)
+            ),
+            origin=_ORIGINS[row["origins"]],
+            ambiguities=tuple(
+                texts[text] for text in self._cut("ambiguities", self._starts.ambiguities, index)
+            ),
+            layer_method=self._text(row["layer_methods"]),
+            register_name=self._text(row["register_names"]),
+            grid_positions=positions if row["num_positions"] else None,
+            layer_index=None if row["layer_indices"] < 0 else row["layer_indices"],
+            known_grid=_flags(row["known_grids"]),
+        )
+
+    def _slot(self, slot: int, position: int) -> OperatorSlot:
+        texts, columns, starts = self._texts, self._columns, self._starts
+        is_output, data_type, x, y, z, known_map = (
+            columns[name][slot] for name in _SLOT_COLUMNS[:6]
+        )
+        return OperatorSlot(
+            position=position,
+            is_output=bool(is_output),
+            base_ptrs=tuple(texts[i] for i in self._cut("slot_names", starts.names, slot)),
+            data_type=int(data_type),
+            tile_dims=self._cut("slot_dims", starts.dims, slot),
+            strides=self._cut("slot_strides", starts.dims, slot),
+            input_map=(int(x), int(y), int(z)),
+            known_map=_flags(int(known_map)),
+            tensor_dims=self._cut("slot_tensor_dims", starts.tensor_dims, slot),
+            known_dims=tuple(map(bool, self._cut("slot_known_dims", starts.tensor_dims, slot))),
+        )
+
+    def _cut(self, name: str, starts: Column, row: int) -> tuple[int, ...]:
+        return tuple(self._columns[name][starts[row] : starts[row + 1]].tolist())
+
+    def _text(self, index: int) -> str | None:
+        return None if index < 0 else self._texts[index]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Starts:
+    """Where each operator's (or slot's) part of a column begins, and the end of the last."""
+
+    tasks: Column
+    positions: Column
+    variants: Column
+    ambiguities: Column
+    slots: Column
+    names: Column
+    dims: Column
+    tensor_dims: Column
+
+
+def _decode(entry: BlockReader, num_tasks: int) -> StoredOperators:
+    facts = as_dict(orjson.loads(entry.column(_FACTS, np.uint8).tobytes()))
+    if as_size(facts.get("num_tasks")) != num_tasks:
+        fail("it is of another graph")
+    texts = list(map(as_str, as_list(facts.get("texts"))))
+    columns: dict[str, Column] = {}
+    for name in _OPERATOR_COLUMNS:
+        length = len(columns["task_types"]) if columns else None
+        columns[name] = entry.column(name, np.int64, length)
+    for name in ("variant_ids", "ambiguities"):
+        columns[name] = entry.column(name, np.int64)
+    num_slots = None
+    for name in _SLOT_COLUMNS:
+        columns[name] = entry.column(name, np.int64, num_slots)
+        num_slots = len(columns[name])
+    columns["slot_names"] = entry.column("slot_names", np.int64)
+    for name in ("slot_dims", "slot_tensor_dims"):
+        columns[name] = entry.column(name, np.int64)
+        other = {"slot_dims": "slot_strides", "slot_tensor_dims": "slot_known_dims"}[name]
+        columns[other] = entry.column(other, np.int64, len(columns[name]))
+    steps = entry.column("task_steps", np.int64)
+    columns["positions"] = entry.column("positions", np.int32)
+    entry.end()
+    # Bounded one by one, so that no sum on the way to a task id can wrap around.
+    within(steps, -num_tasks, num_tasks, "task_steps")
+    columns["task_ids"] = np.cumsum(steps)
+    within(columns["task_ids"], 0, num_tasks - 1, "task_ids")
+    for column in columns.values():
+        column.flags.writeable = False
+    _check(columns, len(texts))
+    return StoredOperators(num_tasks, texts, columns, _starts(columns, num_slots or 0))
+
+
+def _check(columns: Mapping[str, Column], num_texts: int) -> None:
+    within(columns["origins"], 0, len(_ORIGINS) - 1, "origins")
+    for name in ("known_grids", "slot_known_maps"):
+        within(columns[name], 0, 7, name)
+    for name in ("num_positions", "slot_is_output", "slot_known_dims"):
+        within(columns[name], 0, 1, name)
+    for name in ("layer_methods", "register_names"):
+        within(columns[name], _NONE, num_texts - 1, name)
+    for name in ("ambiguities", "slot_names"):
+        within(columns[name], 0, num_texts - 1, name)
+    for name in ("grid_x", "grid_y", "grid_z", "num_subtasks"):
+        within(columns[name], 1, np.iinfo(np.int64).max, name)
+    within(columns["layer_indices"], _NONE, np.iinfo(np.int64).max, "layer_indices")
+
+
+def _starts(columns: Mapping[str, Column], num_slots: int) -> _Starts:
+    def of(counts: str, name: str) -> Column:
+        return stops(columns[counts], len(columns[name]), counts)
+
+    tasks = of("num_tasks", "task_ids")
+    num_positions = columns["num_positions"] * columns["num_tasks"] * 3
+    return _Starts(
+        tasks=tasks,
+        positions=stops(num_positions, len(columns["positions"]), "num_positions"),
+        variants=of("num_variants", "variant_ids"),
+        ambiguities=of("num_ambiguities", "ambiguities"),
+        slots=stops(columns["num_slots"], num_slots, "num_slots"),
+        names=of("slot_num_names", "slot_names"),
+        dims=of("slot_num_dims", "slot_dims"),
+        tensor_dims=of("slot_num_tensor_dims", "slot_tensor_dims"),
+    )
+
+
+def _named(names: Sequence[str], columns: Iterable[tuple[int, ...]]) -> dict[str, Iterable[int]]:
+    found = dict(zip(names, columns, strict=False))
+    return {name: found.get(name, ()) for name in names}
+
+
+def _bits(flags: Sequence[bool]) -> int:
+    return sum(int(flag) << place for place, flag in enumerate(flags))
+
+
+def _flags(bits: int) -> tuple[bool, bool, bool]:
+    return bool(bits & 1), bool(bits & 2), bool(bits & 4)

@@ -1,0 +1,75 @@
+"""The file of a recorded pipeline: where it lies and its text. What it says is for `record`."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from mpkgraph.errors import GraphReadError
+from mpkgraph.io.source import STDIN, open_source
+
+MAX_RECORD_BYTES = 1 << 28
+"""The largest real record has 3 MB: what is far beyond is a graph given by mistake."""
+BLOCK_BYTES = 1 << 18
+REMEDY = "Give a pipeline_rank{N}.json as it was recorded"
+
+_GRAPH_NAME = re.compile(r"task_graph_rank(\d+)\.json(\.zst|\.gz)?")
+_SUFFIXES = ("", ".zst", ".gz")
+
+
+@dataclass(frozen=True)
+class RecordText:
+    """The JSON text of a record."""
+
+    name: str
+    """What errors call the file."""
+    path: str | None
+    """None for standard input."""
+    data: bytes = field(repr=False)
+
+    @cached_property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.data).hexdigest()
+
+
+def find_record(graph_path: str | os.PathLike[str]) -> Path | None:
+    """The record beside `task_graph_rank{N}.json` (or `.zst`, `.gz`); None when there is none.
+
+    Of several, the one that is compressed like the graph is taken.
+    """
+    path = Path(graph_path)
+    match = _GRAPH_NAME.fullmatch(path.name)
+    if match is None:
+        return None
+    own = match[2] or ""
+    for suffix in (own, *(x for x in _SUFFIXES if x != own)):
+        candidate = path.with_name(f"pipeline_rank{match[1]}.json{suffix}")
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def read_record_text(path: str | os.PathLike[str]) -> RecordText:
+    """The text in a file (plain, `.zst` or `.gz`, told by content); "-" is standard input.
+
+    Raises GraphReadError when it can't be read.
+    """
+    name = os.fspath(path)
+    if name != STDIN and Path(name).is_dir():
+        raise GraphReadError("is a directory, not a record", where=name, remedy=REMEDY)
+    with open_source(name) as source:
+        data = bytearray()
+        block = memoryview(bytearray(BLOCK_BYTES))
+        while count := source.readinto(block):
+            data += block[:count]
+            if len(data) > MAX_RECORD_BYTES:
+                raise GraphReadError(
+                    f"more than {MAX_RECORD_BYTES >> 20} MiB is no recorded pipeline",
+                    where=source.name,
+                    remedy=REMEDY,
+                )
+        return RecordText(source.name, source.path, bytes(data))

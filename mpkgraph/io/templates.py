@@ -1,0 +1,333 @@
+"""Records without their varying digits: each distinct one is parsed once, by a real parser.
+
+A record of a real graph is, its varying integers apart, byte-identical to hundreds of others. A
+*hole* is such an integer; a *template* is a record's text between its holes. A record is accepted
+when its template was: with marker integers in the holes a JSON parser read it, the strict checks
+passed, and every marker came out in an integer field that may vary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from mpkgraph.io import fields
+from mpkgraph.io.columns import (
+    EVENT_DTYPES,
+    TASK_DTYPES,
+    Column,
+    EventPiece,
+    ExtraTable,
+    LayoutTable,
+    TaskPiece,
+)
+from mpkgraph.io.fields import INT64_MAX, UINT64_MAX, BadRecordError, Range
+from mpkgraph.io.holes import IrregularError, Numbers
+from mpkgraph.model.graph import EVENT_KEYS, TASK_SCALARS
+
+MARKER = 1_000_000_007
+"""Hole j is tried as MARKER + j: in the range of every field, and no likely value."""
+MAX_TEMPLATES = 1 << 14
+"""Real models have 260 to 1,441; beyond this the tables start anew."""
+
+TASK_HOLES = (
+    "dependent_event",
+    "trigger_event",
+    "variant_id",
+    "request_id",
+    "kv_idx",
+    "merge_task_offset",
+    "expert_offset",
+    "task_offset",
+    "offset",
+)
+EVENT_HOLES = EVENT_KEYS
+
+
+class OutOfRangeError(Exception):
+    """A number in a hole that its field can't hold."""
+
+    def __init__(self, record: int, problem: str) -> None:
+        super().__init__(problem)
+        self.record = record
+        """Position among the records of the batch."""
+        self.problem = problem
+
+
+class _Rows:
+    """A table of integers that grows by rows and is read by columns."""
+
+    def __init__(self, width: int) -> None:
+        self._columns = np.empty((width, 0), np.int64)
+        self._new: list[Sequence[int]] = []
+
+    def __len__(self) -> int:
+        return self._columns.shape[1] + len(self._new)
+
+    def add(self, row: Sequence[int]) -> None:
+        self._new.append(row)
+
+    def columns(self) -> npt.NDArray[np.int64]:
+        """One contiguous row for each column of the table."""
+        if self._new:
+            new = np.array(self._new, np.int64).T
+            self._columns = np.concatenate((self._columns, new), axis=1)
+            self._new = []
+        return self._columns
+
+
+class Templates:
+    """The templates of one array of records; subclasses know the record's fields."""
+
+    names: tuple[str, ...]
+    """Of the integer fields."""
+    ranges: Any
+    dtypes: Any
+
+    def __init__(self, extras: ExtraTable) -> None:
+        self.extras = extras
+        self.clear()
+
+    def clear(self) -> None:
+        self._ids: dict[bytes, int] = {}
+        self._num_holes = _Rows(1)
+        self._scalars = _Rows(3 * len(self.names))
+        self._extras: list[dict[str, int]] = []
+        self._any_extras = False
+        self._generation = self.extras.generation
+
+    def __len__(self) -> int:
+        return len(self._num_holes)
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the tables should be cleared, between two batches."""
+        return len(self) > MAX_TEMPLATES or self._generation != self.extras.generation
+
+    def code(self, parts: tuple[bytes, ...], head: bytes, tail: bytes) -> int:
+        """Number of the template. Raises IrregularError when it is none."""
+        num_holes = len(parts) - 1
+        text = b"\0".join(parts)
+        if text.count(0) != num_holes:
+            raise IrregularError  # no JSON text has a zero byte, so joining them is unambiguous
+        code = self._ids.get(text)
+        if code is None:
+            pieces = [head]
+            for marker, part in enumerate(parts, MARKER):
+                pieces += (part, b"%d" % marker)
+            pieces[-1] = tail
+            record = b"".join(pieces)
+            try:
+                doc = orjson.loads(record)
+                self._check_keys(record, doc)
+                self._add(doc, num_holes)
+            except (orjson.JSONDecodeError, BadRecordError):
+                raise IrregularError from None
+            self._num_holes.add((num_holes,))
+            code = self._ids[text] = len(self._ids)
+        return code
+
+    def _check_keys(self, text: bytes, doc: Any) -> None:
+        keys = fields.count_nested_keys(doc)
+        if text.count(b":") != keys and fields.duplicate_key(text) is not None:
+            raise IrregularError
+
+    def _add(self, doc: Any, num_holes: int) -> None:
+        raise NotImplementedError
+
+    def _add_record(
+        self, scalars: Sequence[int], extras: Mapping[str, Any], seen: list[int], num_holes: int
+    ) -> None:
+        """Adds a checked record; `seen` are its other holes."""
+        holes, constants, signs = [], [], []
+        for value in scalars:
+            hole = abs(value) - MARKER
+            if 0 <= hole < num_holes:
+                seen.append(hole)
+                holes.append(hole)
+                constants.append(0)
+                signs.append(-1 if value < 0 else 1)
+            else:
+                holes.append(-1)
+                # ids above int64 keep their bits
+                constants.append(value if value <= INT64_MAX else value - (1 << 64))
+                signs.append(1)
+        # Every hole in exactly one field: none in a string, a dim or an unknown field.
+        if len(seen) != num_holes or len(set(seen)) != num_holes:
+            raise IrregularError
+        self._scalars.add(holes + constants + signs)
+        self._extras.append({key: self.extras.code(key, value) for key, value in extras.items()})
+        self._any_extras |= bool(extras)
+
+    def num_holes(self, codes: npt.NDArray[np.int32]) -> int:
+        """Holes of records with these templates, in all."""
+        return int(self._num_holes.columns()[0].take(codes).sum())
+
+    def _scalar_columns(
+        self, codes: npt.NDArray[np.int32], starts: npt.NDArray[np.int64], numbers: Numbers
+    ) -> dict[str, Column]:
+        table = self._scalars.columns()
+        width = len(self.names)
+        used = np.zeros(len(self), np.bool_)
+        used[codes] = True
+        columns: dict[str, Column] = {}
+        for i, name in enumerate(self.names):
+            holes, constants, signs = table[i], table[i + width], table[i + 2 * width]
+            dtype = self.dtypes[name]
+            with_hole = used & (holes >= 0)
+            if not with_hole.any():
+                columns[name] = constants.astype(dtype).take(codes)
+                continue
+            hole = holes.take(codes)
+            absent = hole < 0 if bool((used & (holes < 0)).any()) else None
+            hole += starts
+            if absent is not None:
+                hole[absent] = len(numbers) - 1  # a spare zero
+            values = numbers.take(hole)
+            negative = signs.take(codes) < 0 if bool((with_hole & (signs < 0)).any()) else None
+            _check_range(values, negative, self.ranges[name], name)
+            column = values.view(np.int64)
+            if negative is not None:
+                np.negative(column, out=column, where=negative)
+            if absent is not None:
+                column += constants.take(codes)
+            columns[name] = column.view(np.uint64) if dtype == np.uint64 else column.astype(dtype)
+        return columns
+
+    def _starts(self, codes: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+        """Position of each record's first number."""
+        counts = self._num_holes.columns()[0].take(codes)
+        starts: npt.NDArray[np.int64] = np.cumsum(counts)
+        starts -= counts
+        return starts
+
+    def _extra_columns(self, codes: npt.NDArray[np.int32]) -> dict[str, npt.NDArray[np.int32]]:
+        if not self._any_extras:
+            return {}
+        columns = {}
+        for key in sorted({key for extras in self._extras for key in extras}):
+            column = np.array([extras.get(key, -1) for extras in self._extras], np.int32)
+            column = column.take(codes)
+            if (column >= 0).any():
+                columns[key] = column
+        return columns
+
+
+def _check_range(
+    values: Numbers, negative: npt.NDArray[np.bool_] | None, allowed: Range, field: str
+) -> None:
+    if allowed.high >= UINT64_MAX:
+        return
+    bad = values > np.uint64(allowed.high)
+    if not bad.any():
+        return
+    if negative is not None:
+        bad = np.where(negative, values > np.uint64(-allowed.low), bad)
+    where = np.flatnonzero(bad)
+    if len(where):
+        at = int(where[0])
+        value = int(values[at])
+        if negative is not None and negative[at]:
+            value = -value
+        raise OutOfRangeError(
+            at, f"{field} is {value}, out of the range {allowed.low} to {allowed.high}"
+        )
+
+
+class TaskTemplates(Templates):
+    """Templates of tasks."""
+
+    names = TASK_SCALARS
+    ranges = fields.TASK_RANGES
+    dtypes = TASK_DTYPES
+
+    def __init__(self, layouts: LayoutTable, extras: ExtraTable) -> None:
+        self.layouts = layouts
+        super().__init__(extras)
+
+    def clear(self) -> None:
+        super().clear()
+        self._sides = _Rows(3)  # inputs, slots, first slot in _slots
+        self._slots = _Rows(3)  # layout, hole or -1, offset
+
+    def _add(self, doc: Any, num_holes: int) -> None:
+        task = fields.check_task(doc)
+        if fields.has_huge_number(doc):
+            raise IrregularError
+        rows = []
+        seen: list[int] = []
+        for slot in (*task.inputs, *task.outputs):
+            hole, offset = slot.offset - MARKER, 0
+            if 0 <= hole < num_holes:
+                seen.append(hole)
+            else:
+                hole, offset = -1, slot.offset
+            layout = self.layouts.code(
+                slot.base_ptr, slot.data_type, slot.dims, slot.strides, slot.extra
+            )
+            rows.append((layout, hole, offset))
+        first = len(self._slots)
+        self._add_record(task.scalars, task.extras, seen, num_holes)
+        self._sides.add((len(task.inputs), len(rows), first))
+        for row in rows:
+            self._slots.add(row)
+
+    def piece(self, codes: npt.NDArray[np.int32], numbers: Numbers) -> TaskPiece:
+        """Columns of tasks from their templates and numbers (and a spare zero at the end).
+
+        Raises OutOfRangeError.
+        """
+        starts = self._starts(codes)
+        scalars = self._scalar_columns(codes, starts, numbers)
+        num_inputs, num_slots, first_slots = self._sides.columns()
+        counts = num_slots.take(codes)
+        ends = np.cumsum(counts)
+        total = int(ends[-1]) if len(ends) else 0
+        layouts, holes, constants = self._slots.columns()
+        # Position in the table of every slot: its task's first slot, then one after the other.
+        ends -= counts
+        slots = np.repeat(first_slots.take(codes) - ends, counts)
+        slots += np.arange(total)
+        hole = holes.take(slots)
+        absent = np.flatnonzero(hole < 0)
+        hole += np.repeat(starts, counts)
+        hole[absent] = len(numbers) - 1
+        offsets = numbers.take(hole)
+        try:
+            _check_range(offsets, None, fields.OFFSET_RANGE, "offset of a slot")
+        except OutOfRangeError as error:
+            task = int(np.searchsorted(ends, error.record, side="right")) - 1
+            raise OutOfRangeError(task, error.problem) from None
+        signed = offsets.view(np.int64)
+        signed[absent] = constants.take(slots.take(absent))
+        return TaskPiece(
+            scalars=scalars,
+            num_inputs=num_inputs.astype(np.uint8).take(codes),
+            num_slots=counts,
+            slot_layouts=layouts.astype(np.int32).take(slots),
+            slot_offsets=signed,
+            extras=self._extra_columns(codes),
+        )
+
+
+class EventTemplates(Templates):
+    """Templates of events."""
+
+    names = EVENT_KEYS
+    ranges = fields.EVENT_RANGES
+    dtypes = EVENT_DTYPES
+
+    def _add(self, doc: Any, num_holes: int) -> None:
+        event = fields.check_event(doc)
+        if fields.has_huge_number(doc):
+            raise IrregularError
+        self._add_record(event.scalars, event.extras, [], num_holes)
+
+    def piece(self, codes: npt.NDArray[np.int32], numbers: Numbers) -> EventPiece:
+        """As of tasks."""
+        scalars = self._scalar_columns(codes, self._starts(codes), numbers)
+        return EventPiece(scalars, self._extra_columns(codes))
