@@ -1,0 +1,179 @@
+"""What the tasks of a recorded layer hold in each slot: name, tile dims, strides, byte offset.
+
+As Mirage's generator writes them (`print_task_graph` in `src/kernel/runtime.cc` and `TBInputOp`
+at `de8745d`): integer division throughout, so a grid that does not divide drops the remainder.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mpkgraph.catalog import DT_UNKNOWN, Catalog
+from mpkgraph.model.graph import NULL_TENSOR
+from mpkgraph.model.operator import Grid, InputMap
+from mpkgraph.model.record import (
+    RECORD_DATA_TYPES,
+    LayerSlot,
+    PipelineRecord,
+    RecordedTensor,
+    TensorCall,
+)
+
+Int64Array = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class TileColumn:
+    """One slot of all tasks of a layer.
+
+    A fused tensor's tiles lie in its parts: `parts` has name and strides of each, and `part_of[i]`
+    says which one task i sees (None: all of them the first).
+    """
+
+    parts: tuple[tuple[str, tuple[int, ...]], ...]
+    part_of: Int64Array | None
+    data_type: int
+    dims: tuple[int, ...]
+    offsets: Int64Array | None
+    """Bytes; None where the map names a dim that the tensor lacks: Mirage then multiplies with
+    whatever its memory holds."""
+
+
+class TileError(Exception):
+    """The record does not tell the tiles: a type without a size in the tables, say."""
+
+
+class LayerTiles:
+    """Computes tile columns for the layers of one record."""
+
+    def __init__(self, record: PipelineRecord, catalog: Catalog) -> None:
+        self.record = record
+        self.catalog = catalog
+        self._numbers = {name: number for number, name in catalog.data_types.items()}
+
+    def column(
+        self, slot: LayerSlot, grid: Grid, points: Int64Array, *, is_output: bool, plane: int = 0
+    ) -> TileColumn:
+        """The column of a slot; `points` is (3, tasks), `plane` elements are added to offsets.
+
+        Raises TileError.
+        """
+        if slot.tensor is None:
+            zeros = np.zeros(points.shape[1], dtype=np.int64)
+            return TileColumn(((NULL_TENSOR, ()),), None, DT_UNKNOWN, (), zeros)
+        tensor = self.record.tensor_by_id[slot.tensor]
+        data_type = self.data_type(tensor)
+        dims = tile_dims(tensor.dims, grid, slot.input_map)
+        call = self.record.calls.get(tensor.id)
+        if tensor.kind == "fuse_tensors" and not is_output:
+            if call is None or not call.inputs or not call.num_groups:
+                raise TileError(f"the log does not say what {tensor.name!r} is fused of")
+            return self._fused(tensor, call, slot.input_map, grid, points, data_type, dims)
+        size = self.catalog.data_type_size(data_type) or 0
+        offsets = _offsets(tensor.dims, tensor.strides, slot.input_map, grid, points, size)
+        if offsets is not None:
+            offsets += _int64(plane * size)
+        return TileColumn(((tensor.base_ptr, tensor.strides),), None, data_type, dims, offsets)
+
+    def data_type(self, tensor: RecordedTensor) -> int:
+        """Number of a tensor's element type. Raises TileError when the tables lack it."""
+        number = self._numbers.get(RECORD_DATA_TYPES.get(tensor.dtype, ""))
+        if number is None:
+            raise TileError(f"tensor {tensor.name!r} has the unknown type {tensor.dtype!r}")
+        return number
+
+    def _fused(
+        self,
+        tensor: RecordedTensor,
+        call: TensorCall,
+        input_map: InputMap,
+        grid: Grid,
+        points: Int64Array,
+        data_type: int,
+        dims: tuple[int, ...],
+    ) -> TileColumn:
+        """Rows of the parts take turns, `num_groups` times; a tile starts in one of the parts."""
+        parts = [
+            self.record.tensor_by_id[ref.tensor]
+            for ref in call.inputs or ()
+            if ref.tensor is not None
+        ]
+        if any(len(part.dims) != len(tensor.dims) for part in parts):
+            raise TileError(f"the parts of {tensor.name!r} differ in rank")
+        sizes = np.array([part.dims[0] // (call.num_groups or 1) for part in parts], dtype=np.int64)
+        group = int(sizes.sum())
+        if not group:
+            raise TileError(f"the groups of {tensor.name!r} are empty")
+        row = np.zeros(points.shape[1], dtype=np.int64)
+        for axis, dim in enumerate(input_map):
+            if dim == 0:
+                row = tensor.dims[0] // grid[axis] * points[axis]  # the last such axis counts
+        ends = np.cumsum(sizes)
+        part_of = np.searchsorted(ends, row % group, side="right")
+        part_row = row // group * sizes[part_of] + row % group - (ends - sizes)[part_of]
+        offsets: Int64Array | None = np.zeros(points.shape[1], dtype=np.int64)
+        for number, part in enumerate(parts):
+            mine = part_of == number
+            size = self.catalog.data_type_size(self.data_type(part)) or 0
+            rows_only = tuple(-1 if dim == 0 else dim for dim in input_map)
+            inner = _offsets(part.dims, part.strides, rows_only, grid, points[:, mine], size)
+            if inner is None or offsets is None:
+                offsets = None
+                break
+            row_bytes = input_map.count(0) * part.strides[0] * size
+            offsets[mine] = inner + _int64(row_bytes) * part_row[mine]
+        return TileColumn(
+            tuple((part.base_ptr, part.strides) for part in parts),
+            part_of,
+            data_type,
+            dims,
+            offsets,
+        )
+
+
+def tile_dims(dims: Sequence[int], grid: Grid, input_map: InputMap) -> tuple[int, ...]:
+    """Dims of one tile: each mapped dim divided by its axis.
+
+    >>> tile_dims((8, 4096), (60, 2, 1), (1, 0, -1))
+    (4, 68)
+    """
+    tile = list(dims)
+    for axis, dim in enumerate(input_map):
+        if 0 <= dim < len(tile):
+            tile[dim] //= grid[axis]
+    return tuple(tile)
+
+
+def grid_points(grid: Grid, num_subtasks: int) -> Int64Array:
+    """(3, tasks): the grid point of each task, x slowest, the subtasks of a point together."""
+    points: Int64Array = np.indices(grid).reshape(3, math.prod(grid))
+    return points.repeat(num_subtasks, axis=1)
+
+
+def _offsets(
+    dims: Sequence[int],
+    strides: Sequence[int],
+    input_map: Sequence[int],
+    grid: Grid,
+    points: Int64Array,
+    size: int,
+) -> Int64Array | None:
+    """Byte offset of each tile; None when the map names a dim that the tensor lacks."""
+    offsets = np.zeros(points.shape[1], dtype=np.int64)
+    for axis, dim in enumerate(input_map):
+        if dim >= len(dims):
+            return None
+        if dim >= 0:
+            offsets += _int64(dims[dim] // grid[axis] * strides[dim] * size) * points[axis]
+    return offsets
+
+
+def _int64(number: int) -> np.int64:
+    """Wrapped to 64 bits, as the generator's arithmetic does."""
+    wrapped: np.int64 = np.int64((number + 2**63) % 2**64 - 2**63)
+    return wrapped
