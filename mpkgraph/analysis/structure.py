@@ -1,0 +1,193 @@
+"""What the order of tasks looks like: depth, width, chains, odd events, edges of operators."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mpkgraph.analysis.csr import Csr, IntArray, expand_ranges, unique_pairs
+from mpkgraph.analysis.event_graph import EventGraph
+from mpkgraph.analysis.levels import Levels, find_levels, longest_chain
+from mpkgraph.catalog import (
+    EVENT_END_OF_TASK_GRAPH,
+    EVENT_LAUNCH_DEPENDENT_TASKS,
+    EVENT_TERMINATION,
+)
+from mpkgraph.model.graph import TaskGraph
+from mpkgraph.model.ids import EventId, event_ranks
+from mpkgraph.model.operator import OperatorSet
+
+_RUNTIME_GATES = (EVENT_TERMINATION, EVENT_LAUNCH_DEPENDENT_TASKS, EVENT_END_OF_TASK_GRAPH)
+"""The runtime acts on these itself, so no task needs to wait on them."""
+
+
+@dataclass(frozen=True)
+class Structure:
+    """Shape of a graph's order. Chains pass through other ranks (see `EventGraph.mirror`)."""
+
+    depth: int
+    """Number of tasks on the longest chain."""
+    width: int
+    """Largest number of tasks on one level."""
+    tasks_per_level: IntArray = field(repr=False)
+    critical_chain: tuple[int, ...] = field(repr=False)
+    """One longest chain: task, event, task, ..., task."""
+    cycle: tuple[int, ...]
+    """Events of one cycle, none where the graph has no cycle."""
+    num_event_edges: int
+    untriggered_events: tuple[int, ...] = field(repr=False)
+    """Events with triggers to wait for that neither a task here nor, as far as the event ids
+    tell, a task of another rank triggers; the runtime triggers the termination event itself."""
+    ungating_events: tuple[int, ...] = field(repr=False)
+    """Events on which no task waits and on which the runtime does not act."""
+    remote_events: tuple[EventId, ...] = field(repr=False)
+    """Events of other ranks that tasks here trigger or wait on."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; long id lists in full."""
+        return {
+            "depth": self.depth,
+            "width": self.width,
+            "tasks_per_level": self.tasks_per_level.tolist(),
+            "critical_chain": chain_json(self.critical_chain),
+            "cycle": list(self.cycle),
+            "num_event_edges": self.num_event_edges,
+            "untriggered_events": list(self.untriggered_events),
+            "ungating_events": list(self.ungating_events),
+            "remote_events": [
+                {"rank": event.rank, "event_index": event.event_index}
+                for event in self.remote_events
+            ],
+        }
+
+
+@dataclass(frozen=True)
+class OperatorEdges:
+    """Edges between operators, one row per (producer, consumer, is_remote), in that order.
+
+    Row i: operator `producers[i]` has tasks that trigger `num_events[i]` events on which tasks of
+    operator `consumers[i]` wait. `num_triggering[i]` and `num_waiting[i]` count those tasks.
+    `is_remote[i]`: the events belong to other ranks, and the consumer is the operator that waits
+    on the events of the same index here (ranks of one pipeline have the same graph).
+    """
+
+    producers: IntArray
+    consumers: IntArray
+    num_events: IntArray
+    num_triggering: IntArray
+    num_waiting: IntArray
+    is_remote: npt.NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.producers)
+
+    def to_json(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "producer": producer,
+                "consumer": consumer,
+                "num_events": events,
+                "num_triggering": triggering,
+                "num_waiting": waiting,
+                "is_remote": remote,
+            }
+            for producer, consumer, events, triggering, waiting, remote in zip(
+                self.producers.tolist(),
+                self.consumers.tolist(),
+                self.num_events.tolist(),
+                self.num_triggering.tolist(),
+                self.num_waiting.tolist(),
+                self.is_remote.tolist(),
+                strict=True,
+            )
+        ]
+
+
+def find_structure(graph: TaskGraph) -> Structure:
+    """Depth, width, one longest chain and what is odd about the events of a graph."""
+    strict = EventGraph.of(graph)
+    whole = EventGraph.of(graph, mirror=True) if len(strict.outside_keys) else strict
+    return structure_of(graph, strict, whole, find_levels(whole))
+
+
+def structure_of(
+    graph: TaskGraph, strict: EventGraph, whole: EventGraph, levels: Levels
+) -> Structure:
+    """`find_structure` from parts that the caller has already computed."""
+    local = strict.num_local
+    triggered = np.bincount(whole.trigger_nodes[whole.trigger_nodes >= 0], minlength=local)[:local]
+    waited = np.bincount(strict.dependent_nodes[strict.dependent_nodes >= 0], minlength=local)
+    types = graph.events.event_types
+    untriggered = (triggered == 0) & (types != EVENT_TERMINATION) & (graph.events.num_triggers > 0)
+    ungating = (waited[:local] == 0) & ~np.isin(types, _RUNTIME_GATES)
+    return Structure(
+        depth=levels.depth,
+        width=levels.width,
+        tasks_per_level=levels.tasks_per_level,
+        critical_chain=longest_chain(whole, levels),
+        cycle=levels.cycle,
+        num_event_edges=strict.num_edges,
+        untriggered_events=tuple(np.flatnonzero(untriggered).tolist()),
+        ungating_events=tuple(np.flatnonzero(ungating).tolist()),
+        remote_events=strict.outside_events,
+    )
+
+
+def operator_edges(graph: TaskGraph, operators: OperatorSet) -> OperatorEdges:
+    """Which operator waits on which, through how many events.
+
+    An event that several operators trigger or wait on makes an edge for each pair.
+    """
+    events = EventGraph.of(graph, mirror=True)
+    owner = operators.task_operators
+    own_rank = event_ranks(graph.tasks.trigger_events) == graph.rank
+    parts = [
+        _edges_through(events, owner, own_rank, is_remote=False),
+        _edges_through(events, owner, ~own_rank, is_remote=True),
+    ]
+    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    order = np.lexsort((columns[5], columns[1], columns[0]))
+    return OperatorEdges(*(column[order] for column in columns))
+
+
+def _edges_through(
+    events: EventGraph,
+    owner: npt.NDArray[np.int32],
+    triggers: npt.NDArray[np.bool_],
+    *,
+    is_remote: bool,
+) -> tuple[npt.NDArray[Any], ...]:
+    """Columns of `OperatorEdges` over the tasks of the mask `triggers` as producers."""
+    made = triggers & (owner >= 0) & (events.trigger_nodes >= 0)
+    waits = (owner >= 0) & (events.dependent_nodes >= 0)
+    made_event, made_by, num_made = unique_pairs(events.trigger_nodes[made], owner[made])
+    wait_event, waited_by, num_waits = unique_pairs(events.dependent_nodes[waits], owner[waits])
+    consumers = Csr.group(wait_event, events.num_nodes)
+    sizes = consumers.sizes()[made_event]
+    left = np.repeat(np.arange(len(made_event)), sizes)
+    right = expand_ranges(consumers.starts[made_event], sizes)
+    producer, consumer = made_by[left], waited_by[right]
+    pairs, through, num_events = unique_pairs(producer, consumer)
+    row = np.searchsorted(pairs * len(owner) + through, producer * len(owner) + consumer)
+    return (
+        pairs,
+        through,
+        num_events,
+        _sums(row, num_made[left], len(pairs)),
+        _sums(row, num_waits[right], len(pairs)),
+        np.full(len(pairs), is_remote),
+    )
+
+
+def _sums(rows: IntArray, values: IntArray, num_rows: int) -> IntArray:
+    totals = np.zeros(num_rows, dtype=np.int64)
+    np.add.at(totals, rows, values)
+    return totals
+
+
+def chain_json(chain: tuple[int, ...]) -> list[dict[str, int]]:
+    """A task, event, task, ... chain with each number named."""
+    return [{"event" if i % 2 else "task": number} for i, number in enumerate(chain)]

@@ -1,0 +1,123 @@
+"""A graph on one screen, from a graph in memory or straight from a file of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from mpkgraph.analysis.event_order import EventOrder
+from mpkgraph.analysis.streamed_order import OutOfOrderError, StreamedOrder
+from mpkgraph.analysis.summary_builder import SummaryBuilder, SummaryOptions
+from mpkgraph.analysis.summary_result import Summary
+from mpkgraph.catalog import DEFAULT, Catalog
+from mpkgraph.model.graph import TaskColumns, TaskGraph
+from mpkgraph.model.operator import Operator, OperatorSet
+
+if TYPE_CHECKING:
+    from mpkgraph.io.reader import GraphStream, Progress
+    from mpkgraph.io.source import StrPath
+
+__all__ = ["StreamWatch", "Summary", "SummaryOptions", "summarise", "summarise_stream"]
+
+BATCH_TASKS = 1024
+BLOCK_BYTES = 1 << 16
+"""Small enough that reading takes few MB, large enough that numpy's overhead stays low."""
+
+
+class StreamWatch(Protocol):
+    """Sees what comes by in one pass over a file."""
+
+    def add_tasks(self, tasks: TaskColumns) -> None:
+        """Tasks that follow those of the call before."""
+
+    def add_operators(self, operators: Sequence[Operator]) -> None:
+        """Operators as they become whole; extents that only others tell are not complete."""
+
+    def finish(self, stream: GraphStream) -> None:
+        """The end of the pass."""
+
+
+def summarise(
+    graph: TaskGraph,
+    operators: OperatorSet,
+    *,
+    catalog: Catalog = DEFAULT,
+    options: SummaryOptions | None = None,
+) -> Summary:
+    """The summary of a graph in memory.
+
+    Raises UsageError for a number of workers that the runtime can't have.
+    """
+    builder = SummaryBuilder(catalog, options or SummaryOptions())
+    builder.add_tasks(0, graph.tasks, graph.layouts)
+    builder.add_operators(operators)
+    return builder.finish(
+        source=graph.source,
+        rank=graph.rank,
+        events=graph.events,
+        num_first_tasks=len(graph.first_tasks),
+        layouts=graph.layouts,
+        extras=graph.extras,
+    )
+
+
+def summarise_stream(
+    path: StrPath,
+    *,
+    catalog: Catalog = DEFAULT,
+    options: SummaryOptions | None = None,
+    progress: Progress | None = None,
+    watch: Callable[[], StreamWatch] | None = None,
+) -> Summary:
+    """The summary of a file without holding it: about 10 MB beyond the imports for 1 GB.
+
+    Operators are recovered from the tasks. Equal to `summarise` of the graph in memory with
+    recovered operators. `watch` makes what sees all that comes by; it is called once a pass, and
+    the last pass is the one that counts. Raises GraphReadError as `read_graph` does.
+    """
+    options = options or SummaryOptions()
+    if str(path) != "-":
+        try:
+            return _summarise_stream(path, catalog, options, progress, StreamedOrder(), watch)
+        except OutOfOrderError:
+            pass  # no file of Mirage's: once more, with all edges between events in memory
+    return _summarise_stream(path, catalog, options, progress, EventOrder(), watch)
+
+
+def _summarise_stream(
+    path: StrPath,
+    catalog: Catalog,
+    options: SummaryOptions,
+    progress: Progress | None,
+    order: EventOrder | StreamedOrder,
+    watch: Callable[[], StreamWatch] | None,
+) -> Summary:
+    from mpkgraph.io.reader import stream_graph
+    from mpkgraph.views.operators import OperatorStream
+
+    builder = SummaryBuilder(catalog, options, order)
+    recovery = OperatorStream(catalog)
+    watcher = None if watch is None else watch()
+    with stream_graph(
+        path, batch_tasks=BATCH_TASKS, block_bytes=BLOCK_BYTES, progress=progress
+    ) as stream:
+        for batch in stream.batches():
+            builder.add_tasks(batch.first_task_id, batch.tasks, stream.layouts)
+            operators = recovery.feed(batch.first_task_id, batch.tasks, stream.layouts)
+            builder.add_operators(operators)
+            if watcher is not None:
+                watcher.add_tasks(batch.tasks)
+                watcher.add_operators(operators)
+        operators = recovery.finish()
+        builder.add_operators(operators)
+        if watcher is not None:
+            watcher.add_operators(operators)
+            watcher.finish(stream)
+        return builder.finish(
+            source=stream.source,
+            rank=stream.rank,
+            events=stream.events,
+            num_first_tasks=len(stream.first_tasks),
+            layouts=stream.layouts,
+            extras=stream.extras,
+        )

@@ -1,0 +1,82 @@
+"""Listings as columns, ready for CSV, Parquet and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mpkgraph.analysis.integers import MAX_JSON_INTEGER, json_integer
+
+__all__ = ["MAX_JSON_INTEGER", "Column", "Table", "Values", "json_integer"]
+
+Values = npt.NDArray[Any] | Sequence[object]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: a numpy array of integers or booleans, or a list of texts or integer tuples.
+
+    `missing` masks the rows of an array that have no value; in a list None says so.
+    """
+
+    values: Values
+    about: str
+    missing: npt.NDArray[np.bool_] | None = None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def to_list(self) -> list[Any]:
+        """Python values, None where there is none."""
+        if not isinstance(self.values, np.ndarray):
+            return list(self.values)
+        values: list[Any] = self.values.tolist()
+        if self.missing is not None:
+            for row in np.flatnonzero(self.missing).tolist():
+                values[row] = None
+        return values
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of equal length under their names, in the order to show."""
+
+    name: str
+    columns: dict[str, Column]
+
+    def __post_init__(self) -> None:
+        if len({len(column) for column in self.columns.values()}) > 1:
+            raise ValueError(f"columns of {self.name} differ in length")
+
+    @property
+    def num_rows(self) -> int:
+        return len(next(iter(self.columns.values()), ()))
+
+    def to_columns(self) -> dict[str, list[Any]]:
+        """Python values of every column, None where there is none."""
+        return {name: column.to_list() for name, column in self.columns.items()}
+
+    def rows(self) -> Iterator[tuple[Any, ...]]:
+        """Rows as Python values, None where there is none."""
+        return zip(*(column.to_list() for column in self.columns.values()), strict=True)
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """One object a row; integers beyond 2^53 as strings."""
+        names = tuple(self.columns)
+        lists = [
+            [json_integer(value) for value in column.to_list()]
+            if _has_large(column.values)
+            else column.to_list()
+            for column in self.columns.values()
+        ]
+        return [dict(zip(names, row, strict=True)) for row in zip(*lists, strict=True)]
+
+
+def _has_large(values: Values) -> bool:
+    if not isinstance(values, np.ndarray) or values.dtype.itemsize < 8 or not len(values):
+        return False
+    return int(values.max()) > MAX_JSON_INTEGER or int(values.min()) < -MAX_JSON_INTEGER
