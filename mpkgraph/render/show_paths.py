@@ -1,0 +1,55 @@
+"""Paths between two tasks as text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mpkgraph.render.text import TextWriter, count
+
+if TYPE_CHECKING:
+    from mpkgraph.analysis.context import GraphContext
+    from mpkgraph.analysis.paths import Paths
+
+
+def paths_text(out: TextWriter, found: Paths, context: GraphContext, *, all_asked: bool) -> None:
+    """Each path as a chain of tasks and events, one a line with its operator."""
+    title = f"paths from task {found.source} to task {found.target}"
+    if not found.paths:
+        out.heading(title, "none")
+        if found.reverse:
+            out.paragraph(
+                f"task {found.source} waits for task {found.target}, not the other way round: "
+                f"see --path {found.target} {found.source}"
+            )
+        else:
+            out.paragraph("neither waits for the other: the events do not order them")
+        return
+    out.heading(title, f"{found.num_paths_text} in all, shown {len(found.paths)}")
+    if found.across_ranks:
+        out.paragraph("through events of other ranks, which have the same graph")
+    if all_asked and not found.is_complete:
+        out.paragraph("not all are shown: --limit shows more", fg="yellow")
+    for number, path in enumerate(found.paths, start=1):
+        out.heading(f"path {number}", count(len(path) // 2, "event"))
+        tasks, events = path[::2], path[1::2]
+        out.table(
+            {
+                "task": list(tasks),
+                "operator": [_operator(context, task) for task in tasks],
+                "triggers event": [*(_event(context, node) for node in events), None],
+            }
+        )
+
+
+def _operator(context: GraphContext, task: int) -> str:
+    index = int(context.operators.task_operators[task])
+    name = context.owner_name(task)
+    return name if index < 0 else f"{index} {name}"
+
+
+def _event(context: GraphContext, node: int) -> str:
+    events = context.events
+    if node < events.num_local:
+        return str(node)
+    event = events.outside_events[node - events.num_local]
+    return f"{event.event_index} of rank {event.rank}"
