@@ -1,0 +1,84 @@
+"""The `mpkgraph` command: a group whose commands load on use, and the one place errors end."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from typing import NoReturn
+
+import click
+
+from mpkgraph._version import __version__
+from mpkgraph.cli.show import show
+from mpkgraph.errors import MpkGraphError
+
+EXIT_INTERRUPTED = 130
+EXIT_UNREADABLE = 3
+EXIT_WRONG_USAGE = 2
+
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, "--version", "-V", prog_name="mpkgraph")
+def cli() -> None:
+    """Read, show and check the task graphs of Mirage Persistent Kernel (MPK).
+
+    Exit codes: 0 clean or equal, 1 findings or differences, 2 wrong usage, 3 input that can't be
+    read or compiled.
+    """
+
+
+cli.add_command(show)
+
+
+def main(argv: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit with its code; every error a user can cause is one message."""
+    sys.exit(run(argv))
+
+
+def run(argv: list[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    try:
+        code = cli.main(argv, prog_name="mpkgraph", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Exit as exit_:
+        return exit_.exit_code
+    except click.Abort:
+        return EXIT_INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return EXIT_WRONG_USAGE
+    except MpkGraphError as error:
+        _complain(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        return _end_of_pipe()
+    except MemoryError:
+        _complain(
+            "out of memory. Ask for less at once: a summary, or a selection (--operator, --ids)"
+        )
+        return EXIT_UNREADABLE
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        _complain(f"{where}can't write ({error.strerror})")
+        return EXIT_UNREADABLE
+    return code if isinstance(code, int) else 0
+
+
+def _complain(message: str) -> None:
+    from mpkgraph.render.escape import printable
+
+    click.echo(f"mpkgraph: error: {printable(message)}", err=True)
+
+
+def _end_of_pipe() -> int:
+    """The reader of our output has gone (`| head`): end quietly, and keep Python quiet at exit."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())
+    return 0

@@ -1,0 +1,72 @@
+"""Options that several commands share, as decorators; no heavy imports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def reading_options(command: Command) -> Command:
+    """How graphs are read: cache, processes, record, names of numbers, progress."""
+    for option in reversed(
+        (
+            click.option(
+                "--record",
+                metavar="FILE",
+                type=click.Path(),
+                help="The pipeline record of the graph (default: pipeline_rank{N}.json beside it).",
+            ),
+            click.option(
+                "--no-record", is_flag=True, help="Recover operators from the tasks alone."
+            ),
+            click.option(
+                "--mirage-home",
+                metavar="DIR",
+                type=click.Path(),
+                help="Mirage source tree whose enums name the numbers (default: $MIRAGE_HOME, "
+                "else the built-in tables).",
+            ),
+            click.option("--no-cache", is_flag=True, help="Neither read nor write the cache."),
+            click.option(
+                "--processes",
+                metavar="N",
+                type=click.IntRange(1, 2),
+                help="Processes that read (default: 2 for a plain file of 100 MB or more when two "
+                "cores are free to use).",
+            ),
+            click.option("--no-progress", is_flag=True, help="No progress bar."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def output_options(command: Command) -> Command:
+    """Where results go and in which form."""
+    for option in reversed(
+        (
+            click.option("--json", "as_json", is_flag=True, help="JSON (schema in the docs)."),
+            click.option("--csv", "as_csv", is_flag=True, help="CSV, for tables."),
+            click.option(
+                "--parquet", "as_parquet", is_flag=True, help="Parquet, for tables; needs -o."
+            ),
+            click.option(
+                "-o",
+                "--output",
+                metavar="FILE",
+                type=click.Path(dir_okay=False),
+                help="Write there instead of standard output.",
+            ),
+            click.option(
+                "--color/--no-color",
+                default=None,
+                help="Colour (default: on a terminal, unless NO_COLOR is set).",
+            ),
+        )
+    ):
+        command = option(command)
+    return command

@@ -1,0 +1,95 @@
+"""Where a command's result goes: standard output or a file that appears only when complete."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from mpkgraph.errors import UsageError
+
+if TYPE_CHECKING:
+    from mpkgraph.render.text import TextWriter
+
+SCHEMA = "mpkgraph-show/1"
+
+
+@dataclass(frozen=True)
+class Output:
+    """Form and place of a result."""
+
+    form: str
+    """text, json, csv or parquet."""
+    path: str | None
+    color: bool | None
+
+    @classmethod
+    def of_options(
+        cls, *, as_json: bool, as_csv: bool, as_parquet: bool, path: str | None, color: bool | None
+    ) -> Output:
+        """Raises UsageError for several forms, and for Parquet on a terminal."""
+        chosen = [
+            form
+            for form, wanted in (("json", as_json), ("csv", as_csv), ("parquet", as_parquet))
+            if wanted
+        ]
+        if len(chosen) > 1:
+            raise UsageError(f"--{chosen[0]} and --{chosen[1]} can't go together")
+        form = chosen[0] if chosen else "text"
+        if form == "parquet" and path is None and sys.stdout.isatty():
+            raise UsageError("Parquet is binary", remedy="Name a file with -o")
+        return cls(form, path, color)
+
+    def write_json(self, view: str, payload: dict[str, Any]) -> None:
+        """One JSON object: schema, view, then the payload's keys."""
+        import orjson
+
+        text = orjson.dumps({"schema": SCHEMA, "view": view, **payload}, option=orjson.OPT_INDENT_2)
+        with self.binary() as stream:
+            stream.write(text + b"\n")
+
+    def write_table(self, columns: dict[str, Any]) -> None:
+        """CSV or Parquet."""
+        from mpkgraph.render.tables import write_csv, write_parquet
+
+        with self.binary() as stream:
+            if self.form == "parquet":
+                write_parquet(columns, stream)
+                return
+            text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
+            try:
+                write_csv(columns, text)
+                text.flush()
+            finally:
+                text.detach()
+
+    def write_text(self, write: Callable[[TextWriter], None]) -> None:
+        """Text by a function of a writer."""
+        from mpkgraph.render.text import TextOptions, TextWriter, text_options
+
+        if self.path is None:
+            write(TextWriter(sys.stdout, text_options(sys.stdout, self.color)))
+            return
+        with self.binary() as stream:
+            text = io.TextIOWrapper(stream, encoding="utf-8", newline="\n")
+            try:
+                write(TextWriter(text, TextOptions(color=bool(self.color))))
+                text.flush()
+            finally:
+                text.detach()
+
+    @contextmanager
+    def binary(self) -> Iterator[BinaryIO]:
+        """The file, atomically, or standard output."""
+        if self.path is None:
+            sys.stdout.flush()
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
+            return
+        from mpkgraph.io.atomic import atomic_file
+
+        with atomic_file(self.path) as stream:
+            yield stream

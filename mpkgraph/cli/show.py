@@ -1,0 +1,182 @@
+"""`mpkgraph show`: parse what is asked; the work is in `show_run`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from mpkgraph.cli.options import output_options, reading_options
+
+LISTS = ("tasks", "slots", "events", "operators", "tensors")
+
+
+@dataclass(frozen=True)
+class ShowRequest:
+    """The options of one `mpkgraph show`, as given."""
+
+    path: str
+    task: tuple[str, ...]
+    event: tuple[str, ...]
+    operator: tuple[str, ...]
+    tensor: tuple[str, ...]
+    task_type: tuple[str, ...]
+    variant: tuple[int, ...]
+    waits_on: tuple[str, ...]
+    triggers: tuple[str, ...]
+    list_what: str | None
+    hops: int | None
+    direction: str
+    path_ends: tuple[int, int] | None
+    all_paths: bool
+    limit: int
+    draw: str | None
+    level: str | None
+    reduce: bool
+    force: bool
+    draw_timeout: float
+    extract: str | None
+    workers: int | None
+    schedulers: int | None
+    full: bool
+    rank: int | None
+    record: str | None
+    no_record: bool
+    mirage_home: str | None
+    no_cache: bool
+    processes: int | None
+    no_progress: bool
+    as_json: bool
+    as_csv: bool
+    as_parquet: bool
+    output: str | None
+    color: bool | None
+
+    @property
+    def has_selection(self) -> bool:
+        """Whether any option chooses tasks."""
+        return bool(
+            self.task
+            or self.event
+            or self.operator
+            or self.tensor
+            or self.task_type
+            or self.variant
+            or self.waits_on
+            or self.triggers
+        )
+
+
+@click.command(short_help="Summarise, query, draw and extract a task graph.")
+@click.argument("path", metavar="GRAPH")
+@click.option(
+    "-t", "--task", multiple=True, metavar="IDS", help="Tasks: 17, 2-10, 900- or all. Repeatable."
+)
+@click.option(
+    "-e", "--event", multiple=True, metavar="IDS", help="Events: an index, a range, an id or all."
+)
+@click.option(
+    "-p",
+    "--operator",
+    multiple=True,
+    metavar="WHICH",
+    help="Operators: an index, a range (3-7), or (part of) a layer kind.",
+)
+@click.option(
+    "-n", "--tensor", multiple=True, metavar="NAME", help="Tensors: a name or a pattern (w_*)."
+)
+@click.option(
+    "--type", "task_type", multiple=True, metavar="TYPE", help="Task type: a number or a name."
+)
+@click.option("--variant", multiple=True, type=int, metavar="N", help="variant_id.")
+@click.option("--waits-on", multiple=True, metavar="EVENT", help="Tasks that wait on an event.")
+@click.option("--triggers", multiple=True, metavar="EVENT", help="Tasks that trigger an event.")
+@click.option(
+    "-l",
+    "--list",
+    "list_what",
+    type=click.Choice(LISTS),
+    help="List instead of describing; the options above filter.",
+)
+@click.option(
+    "--hops",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Add what is within N hops of the selection.",
+)
+@click.option(
+    "--direction",
+    type=click.Choice(["up", "down", "both"]),
+    default="both",
+    show_default=True,
+    help="Which way --hops goes: what is waited on, what waits, or both.",
+)
+@click.option(
+    "--path",
+    "path_ends",
+    nargs=2,
+    type=int,
+    metavar="FROM TO",
+    default=None,
+    help="A shortest path of tasks and events between two tasks.",
+)
+@click.option("--all-paths", is_flag=True, help="All paths, up to --limit.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    default=100,
+    show_default=True,
+    metavar="N",
+    help="Most paths that --all-paths gives.",
+)
+@click.option(
+    "-d",
+    "--draw",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Draw with Graphviz: FILE ends in .dot, .svg, .png or .pdf.",
+)
+@click.option(
+    "--level",
+    type=click.Choice(["operators", "tasks"]),
+    help="What to draw (default: operators, or the tasks of a selection).",
+)
+@click.option("--reduce", is_flag=True, help="Draw without edges that a longer path implies.")
+@click.option("--force", is_flag=True, help="Draw even what is too large to be readable.")
+@click.option(
+    "--draw-timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time limit on dot.",
+)
+@click.option(
+    "-x",
+    "--extract",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Write the selection as a new, valid, renumbered graph file.",
+)
+@click.option(
+    "-w", "--workers", type=click.IntRange(1), metavar="N", help="Show the tasks of N workers."
+)
+@click.option(
+    "--schedulers", type=click.IntRange(1), metavar="N", help="Local schedulers, with --workers."
+)
+@click.option("--full", is_flag=True, help="Every operator: repeated model layers are not folded.")
+@click.option(
+    "--rank", type=click.IntRange(0), metavar="N", help="Of a directory of several ranks, this one."
+)
+@reading_options
+@output_options
+def show(path_ends: tuple[int, int] | None, **options: Any) -> int:
+    """Summarise a task graph, or answer one question about it.
+
+    GRAPH is a task_graph_rank{N}.json (plain, .gz or .zst), a directory of them, or - for
+    standard input. Without options: counts, types, operators, depth, width, largest tensors.
+    """
+    from mpkgraph.cli.show_run import run_show
+
+    return run_show(ShowRequest(path_ends=path_ends or None, **options))

@@ -1,0 +1,395 @@
+"""What `mpkgraph show` does for each view: load, ask one question, render the answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mpkgraph.cli.loading import Loaded, LoadOptions, load, load_one
+from mpkgraph.cli.output import Output
+from mpkgraph.cli.show import ShowRequest
+from mpkgraph.errors import SelectionError, UsageError
+from mpkgraph.render.escape import printable
+
+if TYPE_CHECKING:
+    from mpkgraph.analysis.context import GraphContext
+    from mpkgraph.analysis.csr import IntArray
+    from mpkgraph.analysis.table import Table
+    from mpkgraph.render.text import TextWriter
+
+
+def run_show(request: ShowRequest) -> int:
+    """Answer one `mpkgraph show`; the exit code."""
+    output = Output.of_options(
+        as_json=request.as_json,
+        as_csv=request.as_csv,
+        as_parquet=request.as_parquet,
+        path=request.output,
+        color=request.color,
+    )
+    _check(request, output)
+    if request.draw or request.extract:
+        if request.draw:
+            _draw(request)
+        if request.extract:
+            _extract(request)
+    elif request.path_ends is not None:
+        _paths(request, output)
+    elif request.list_what is not None:
+        _list(request, output, request.list_what)
+    elif request.hops is not None:
+        _neighbourhood(request, output)
+    elif request.task_type or request.variant or request.waits_on or request.triggers:
+        _list(request, output, "tasks")
+    elif request.has_selection:
+        _details(request, output)
+    else:
+        from mpkgraph.cli.show_summary import run_summary
+
+        run_summary(request, output, load_options(request))
+    return 0
+
+
+def load_options(request: ShowRequest) -> LoadOptions:
+    return LoadOptions(
+        path=request.path,
+        record=request.record,
+        use_record=not request.no_record,
+        mirage_home=request.mirage_home,
+        use_cache=not request.no_cache,
+        processes=request.processes,
+        rank=request.rank,
+        progress=not request.no_progress,
+    )
+
+
+def _check(request: ShowRequest, output: Output) -> None:
+    views = [
+        name
+        for name, wanted in (
+            ("--list", request.list_what),
+            ("--path", request.path_ends),
+            ("--draw", request.draw),
+            ("--extract", request.extract),
+        )
+        if wanted
+    ]
+    if len(views) > 1 and set(views) != {"--draw", "--extract"}:
+        raise UsageError(f"{views[0]} and {views[1]} can't go together")
+    if request.record is not None and request.no_record:
+        raise UsageError("--record and --no-record can't go together")
+    if request.all_paths and request.path_ends is None:
+        raise UsageError("--all-paths needs the two tasks", remedy="Add --path FROM TO")
+    if request.hops is not None and not request.has_selection:
+        raise UsageError(
+            "--hops needs a selection to start from", remedy="Add --task, --operator or the like"
+        )
+    if request.schedulers is not None and request.workers is None:
+        raise UsageError("--schedulers needs the number of workers", remedy="Add --workers N")
+    if (request.draw or request.extract) and output.path is not None:
+        raise UsageError("-o has nothing to do here", remedy="--draw and --extract name the file")
+    if request.extract and not request.has_selection:
+        raise UsageError(
+            "--extract needs a selection", remedy="Add --operator 3-7, --task 2-10 --hops 1, ..."
+        )
+
+
+def _context(request: ShowRequest, purpose: str) -> tuple[Loaded, GraphContext]:
+    from mpkgraph.analysis.context import GraphContext
+
+    loaded = load_one(load_options(request), purpose)
+    return loaded, GraphContext(loaded.graph, loaded.operators, loaded.catalog)
+
+
+def _details(request: ShowRequest, output: Output) -> None:
+    if output.form in {"csv", "parquet"}:
+        raise UsageError(
+            f"details are no table for --{output.form}", remedy="Add --list tasks, or use --json"
+        )
+    from mpkgraph.analysis.event_detail import event_detail
+    from mpkgraph.analysis.operator_detail import operator_detail
+    from mpkgraph.analysis.select import select_events, select_operators, select_tensors
+    from mpkgraph.analysis.task_detail import task_detail
+    from mpkgraph.analysis.tensor_detail import tensor_detail
+    from mpkgraph.render import show_text
+
+    loaded, context = _context(request, "a detailed view")
+    graph = loaded.graph
+    asked: list[tuple[str, Any, Any, list[Any]]] = [
+        ("tasks", task_detail, show_text.task_text, _task_ids(request, context)),
+        (
+            "events",
+            event_detail,
+            show_text.event_text,
+            select_events(request.event, graph).tolist() if request.event else [],
+        ),
+        (
+            "operators",
+            operator_detail,
+            show_text.operator_text,
+            select_operators(request.operator, loaded.operators, loaded.catalog).tolist()
+            if request.operator
+            else [],
+        ),
+        (
+            "tensors",
+            tensor_detail,
+            show_text.tensor_text,
+            [graph.tensors[i] for i in select_tensors(request.tensor, graph).tolist()]
+            if request.tensor
+            else [],
+        ),
+    ]
+    if output.form == "json":
+        payload = {
+            name: [detail(context, item).to_json() for item in items]
+            for name, detail, _, items in asked
+            if items
+        }
+        output.write_json("details", {**_identity(loaded), **payload})
+        return
+
+    def write(out: TextWriter) -> None:
+        for _, detail, text, items in asked:
+            for item in items:
+                text(out, detail(context, item))
+
+    output.write_text(write)
+
+
+def _task_ids(request: ShowRequest, context: GraphContext) -> list[int]:
+    from mpkgraph.analysis.select import TaskFilter, select_tasks
+
+    if not request.task:
+        return []
+    chosen: list[int] = select_tasks(
+        context.graph, context.operators, TaskFilter(task_ids=request.task), context.catalog
+    ).tolist()
+    return chosen
+
+
+def _selection(request: ShowRequest, context: GraphContext) -> IntArray:
+    """Ids of the tasks that the options select, with what is within `--hops` of them."""
+    import numpy as np
+
+    from mpkgraph.analysis.select import TaskFilter, select_tasks
+
+    task_filter = TaskFilter(
+        types=request.task_type,
+        operators=request.operator,
+        tensors=request.tensor,
+        task_ids=request.task,
+        variants=request.variant,
+        waits_on=request.waits_on,
+        triggers=request.triggers,
+    )
+    chosen = select_tasks(context.graph, context.operators, task_filter, context.catalog)
+    if request.event:
+        either = [
+            select_tasks(context.graph, context.operators, events, context.catalog)
+            for events in (TaskFilter(waits_on=request.event), TaskFilter(triggers=request.event))
+        ]
+        chosen = np.intersect1d(chosen, np.union1d(*either))
+    if request.hops is not None:
+        from mpkgraph.analysis.neighbourhood import neighbourhood
+
+        chosen = neighbourhood(
+            context.all_ranks,
+            chosen,
+            max_hops=request.hops,
+            direction=request.direction,  # type: ignore[arg-type]
+        ).task_ids
+    return chosen
+
+
+def _list(request: ShowRequest, output: Output, what: str) -> None:
+    loaded, context = _context(request, "a list")
+    _write_table(output, loaded, _table(request, context, what))
+
+
+def _table(request: ShowRequest, context: GraphContext, what: str) -> Table:
+    import numpy as np
+
+    from mpkgraph.analysis import lists
+    from mpkgraph.analysis.select import select_events, select_tensors
+    from mpkgraph.analysis.tensor_list import tensor_list
+
+    graph = context.graph
+    tasks = _selection(request, context) if request.has_selection else None
+    if what == "tasks":
+        return lists.task_list(context, tasks)
+    if what == "slots":
+        return lists.slot_list(context, tasks)
+    if tasks is None:
+        everything = {"events": lists.event_list, "operators": lists.operator_list}
+        return everything.get(what, tensor_list)(context)
+    if what == "events":
+        nodes = np.union1d(
+            context.events.dependent_nodes[tasks], context.events.trigger_nodes[tasks]
+        )
+        events = nodes[(nodes >= 0) & (nodes < graph.num_events)]
+        if request.event:
+            events = np.intersect1d(events, select_events(request.event, graph))
+            if request.hops is None and not _narrows(request):
+                events = select_events(request.event, graph)
+        return lists.event_list(context, events)
+    if what == "operators":
+        owners = np.unique(context.operators.task_operators[tasks]).astype(np.int64)
+        return lists.operator_list(context, owners[owners >= 0])
+    slots = np.isin(graph.tasks.slot_tasks, tasks)
+    tensors = np.unique(graph.layout_tensors[graph.tasks.slot_layouts[slots]])
+    if request.tensor and request.hops is None:
+        tensors = np.intersect1d(tensors, select_tensors(request.tensor, graph))
+    return tensor_list(context, tensors[tensors >= 0])
+
+
+def _narrows(request: ShowRequest) -> bool:
+    """Whether options other than --event select."""
+    return bool(
+        request.task
+        or request.operator
+        or request.tensor
+        or request.task_type
+        or request.variant
+        or request.waits_on
+        or request.triggers
+    )
+
+
+def _neighbourhood(request: ShowRequest, output: Output) -> None:
+    import dataclasses
+
+    from mpkgraph.analysis.lists import task_list
+    from mpkgraph.analysis.neighbourhood import neighbourhood
+    from mpkgraph.analysis.table import Column, Table
+
+    loaded, context = _context(request, "a neighbourhood")
+    start = _selection(dataclasses.replace(request, hops=None), context)
+    found = neighbourhood(
+        context.all_ranks,
+        start,
+        max_hops=request.hops,
+        direction=request.direction,  # type: ignore[arg-type]
+    )
+    if output.form == "json":
+        output.write_json("neighbourhood", {**_identity(loaded), **found.to_json()})
+        return
+    tasks = task_list(context, found.task_ids)
+    columns = dict(tasks.columns)
+    table = Table(
+        "tasks",
+        {
+            "task_id": columns.pop("task_id"),
+            "hops": Column(found.hops, "to the selection; negative before it"),
+            **columns,
+        },
+    )
+    _write_table(output, loaded, table)
+
+
+def _paths(request: ShowRequest, output: Output) -> None:
+    if output.form in {"csv", "parquet"}:
+        raise UsageError(f"paths are no table for --{output.form}", remedy="Use --json")
+    from mpkgraph.analysis.paths import find_paths
+    from mpkgraph.render.show_paths import paths_text
+
+    loaded, context = _context(request, "a path")
+    source, target = request.path_ends or (0, 0)
+    found = find_paths(context, source, target, limit=request.limit if request.all_paths else 1)
+    if output.form == "json":
+        output.write_json("paths", {**_identity(loaded), **found.to_json()})
+    else:
+        output.write_text(lambda out: paths_text(out, found, context, all_asked=request.all_paths))
+
+
+def _draw(request: ShowRequest) -> None:
+    from mpkgraph.analysis.drawing import RankPart, draw_operators, draw_ranks, draw_tasks
+    from mpkgraph.render.graphviz import format_of, render
+
+    target = request.draw or ""
+    wanted = format_of(target)
+    level = request.level or ("tasks" if request.has_selection else "operators")
+    if level == "operators":
+        if request.has_selection:
+            raise UsageError(
+                "--level operators draws all operators", remedy="Leave the selection or --level out"
+            )
+        from mpkgraph.analysis.structure import operator_edges
+
+        parts = [
+            RankPart(item.graph, item.operators, operator_edges(item.graph, item.operators))
+            for item in load(load_options(request))
+        ]
+        catalog = load_options(request)
+        from mpkgraph.catalog import catalog_for
+
+        names = catalog_for(catalog.mirage_home)
+        fold = False if request.full else None
+        if len(parts) == 1:
+            drawing = draw_operators(
+                parts[0].graph,
+                parts[0].operators,
+                parts[0].edges,
+                catalog=names,
+                reduce=request.reduce,
+                fold=fold,
+                force=request.force,
+            )
+        else:
+            drawing = draw_ranks(
+                parts, catalog=names, reduce=request.reduce, fold=fold, force=request.force
+            )
+    else:
+        loaded, context = _context(request, "a picture of tasks")
+        chosen = _selection(request, context)
+        drawing = draw_tasks(
+            loaded.graph,
+            loaded.operators,
+            chosen.tolist(),
+            catalog=loaded.catalog,
+            reduce=request.reduce,
+            force=request.force,
+        )
+    for warning in render(
+        drawing, target, wanted, timeout_s=request.draw_timeout, force=request.force
+    ):
+        click.echo(f"mpkgraph: dot: {printable(warning)}", err=True)
+    _wrote(target)
+
+
+def _extract(request: ShowRequest) -> None:
+    from mpkgraph.analysis.extract import extract
+    from mpkgraph.io.writer import save_graph
+
+    loaded, context = _context(request, "an extract")
+    chosen = _selection(request, context)
+    if not (chosen >= 2).any():
+        raise SelectionError(
+            "the selection has no task of a layer", remedy="Select tasks from 2 on"
+        )
+    target = request.extract or ""
+    graph = extract(loaded.graph, chosen).graph
+    save_graph(graph, target)
+    _wrote(target, f"{graph.num_tasks:,} tasks, {graph.num_events:,} events")
+
+
+def _wrote(path: str, note: str = "") -> None:
+    click.echo(f"wrote {printable(path)}{': ' if note else ''}{note}", err=True)
+
+
+def _write_table(output: Output, loaded: Loaded, table: Table) -> None:
+    if output.form == "json":
+        output.write_json(
+            table.name, {**_identity(loaded), "num_rows": table.num_rows, "rows": table.to_json()}
+        )
+    elif output.form == "text":
+        from mpkgraph.render.show_text import table_text
+
+        output.write_text(lambda out: table_text(out, table))
+    else:
+        output.write_table(table.to_columns())
+
+
+def _identity(loaded: Loaded) -> dict[str, Any]:
+    return {"path": loaded.graph.source.path, "rank": loaded.graph.rank}
