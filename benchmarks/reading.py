@@ -1,0 +1,207 @@
+"""Measure reading beside peers: `python -m benchmarks.reading` (or `make bench`).
+
+Generated graphs of several sizes and the largest real one that is at hand, each read by all
+subjects in one alternating run. `--full` adds 1 GB; peers need up to six times the file's size in
+memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.generate import generate, spec_for_size
+from benchmarks.harness import (
+    ROOT,
+    Series,
+    Subject,
+    machine_facts,
+    measure_in_turns,
+    num_usable_cores,
+)
+from benchmarks.report import (
+    Table,
+    layouts_table,
+    markdown,
+    print_table,
+    reading_table,
+    write_between_marks,
+)
+from benchmarks.subjects import (
+    layout_subjects,
+    missing_requirement,
+    reading_subjects,
+    title_of,
+)
+from benchmarks.text import COMPACT, Layout
+
+DEFAULT_SIZES_MB = (10.0, 100.0, 300.0)
+FULL_SIZE_MB = 1000.0
+LAYOUTS_SIZE_MB = 100.0
+DEFAULT_ROUNDS = 3
+REAL_GRAPH = (
+    ROOT.parent / "shared/goldens/models/deepseek_v3-full-b1-cc100/task_graph_rank0.json.zst"
+)
+"""The largest graph of Mirage's own that a checkout may have beside it: 188 MB."""
+DOCUMENT = ROOT / "docs" / "benchmarks.md"
+PACKAGES = ("numpy", "orjson", "msgspec", "pysimdjson", "ijson")
+
+OTHER_LAYOUTS = {
+    "compact": COMPACT,
+    "indent 4": Layout(indent=4),
+    "other key order": Layout(key_order="shuffled"),
+    "CRLF": Layout(newline="\r\n"),
+    "another key order in every record": Layout(key_order="random"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A file to measure on, and what to call it."""
+
+    title: str
+    path: Path
+
+    @property
+    def num_bytes(self) -> int:
+        return self.path.stat().st_size
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = _parser().parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="mpkgraph-bench-") as folder:
+        tables = list(_measure_all(options, Path(folder)))
+    facts = list(machine_facts(PACKAGES))
+    if os.getloadavg()[0] > num_usable_cores() + 1:
+        facts.append("other programs were running")
+    print("; ".join(facts))
+    if options.write_docs:
+        write_between_marks(DOCUMENT, markdown(tables, facts))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument(
+        "--sizes-mb",
+        type=float,
+        nargs="*",
+        default=list(DEFAULT_SIZES_MB),
+        help="generated graphs (default: 10 100 300)",
+    )
+    parser.add_argument("--full", action="store_true", help="also a generated graph of 1 GB")
+    parser.add_argument("--rounds", type=int, default=DEFAULT_ROUNDS)
+    parser.add_argument("--real", type=Path, default=REAL_GRAPH, help="a real graph, plain or .zst")
+    parser.add_argument(
+        "--layouts-mb",
+        type=float,
+        default=LAYOUTS_SIZE_MB,
+        help="size for the other layouts, 0 for none",
+    )
+    parser.add_argument("--only", nargs="*", help="names of subjects (see --list)")
+    parser.add_argument("--list", action="store_true", help="list the subjects and end")
+    parser.add_argument(
+        "--write-docs", action="store_true", help="put the tables into docs/benchmarks.md"
+    )
+    return parser
+
+
+def _measure_all(options: argparse.Namespace, folder: Path) -> Iterator[Table]:
+    subjects = reading_subjects(folder / "cache")
+    if options.list:
+        for subject in subjects:
+            print(f"{subject.name:16} {title_of(subject)}")
+        return
+    subjects = _available(subjects, options.only)
+    for item in _inputs(options, folder):
+        series = _measure(subjects, item.path, options.rounds)
+        table = reading_table(item.title, item.num_bytes, series)
+        print_table(table)
+        item.path.unlink()
+        yield table
+    if options.layouts_mb:
+        table = layouts_table(list(_layout_runs(options, folder)))
+        print_table(table)
+        yield table
+
+
+def _available(subjects: Sequence[Subject], only: Sequence[str] | None) -> list[Subject]:
+    """Those asked for that can run here; a line on the terminal for each that can't."""
+    chosen = []
+    for subject in subjects:
+        if only and subject.name not in only:
+            continue
+        missing = missing_requirement(subject)
+        if missing is None:
+            chosen.append(subject)
+        else:
+            print(f"skipped: {title_of(subject)}: {missing}")
+    return chosen
+
+
+def _inputs(options: argparse.Namespace, folder: Path) -> Iterator[Input]:
+    sizes = [*options.sizes_mb, *([FULL_SIZE_MB] if options.full else [])]
+    real_is_next = True
+    for size_mb in sorted(sizes):
+        if real_is_next and size_mb > 200:
+            yield from _real_input(options.real, folder)
+            real_is_next = False
+        path = folder / f"generated_{size_mb:g}mb.json"
+        with path.open("wb") as stream:
+            generate(stream, spec_for_size(size_mb))
+        yield Input("Generated", path)
+    if real_is_next:
+        yield from _real_input(options.real, folder)
+
+
+def _real_input(source: Path, folder: Path) -> Iterator[Input]:
+    if not source.exists():
+        print(f"skipped: the real graph: no {source.name} beside this checkout (see --real)")
+        return
+    path = folder / "real.json"
+    if source.suffix == ".zst":
+        import zstandard
+
+        with source.open("rb") as packed, path.open("wb") as stream:
+            zstandard.ZstdDecompressor().copy_stream(packed, stream)
+    else:
+        shutil.copyfile(source, path)
+    yield Input("DeepSeek-V3, real" if source == REAL_GRAPH else "Real", path)
+
+
+def _layout_runs(
+    options: argparse.Namespace, folder: Path
+) -> Iterator[tuple[str, int, list[Series]]]:
+    spec = spec_for_size(options.layouts_mb)
+    subjects = _available(layout_subjects(), options.only)
+    for name, layout in OTHER_LAYOUTS.items():
+        path = folder / "layout.json"
+        with path.open("wb") as stream:
+            generate(stream, spec, layout)
+        yield name, path.stat().st_size, _measure(subjects, path, options.rounds)
+
+
+def _measure(subjects: Sequence[Subject], path: Path, rounds: int) -> list[Series]:
+    _warm(path)
+    return measure_in_turns(subjects, path, rounds, _announce)
+
+
+def _warm(path: Path) -> None:
+    """Read the file once, so that every measurement finds it in the page cache."""
+    with path.open("rb", buffering=0) as stream:
+        while stream.read(1 << 20):
+            pass
+
+
+def _announce(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="\r", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
