@@ -11,6 +11,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, BinaryIO, Literal, cast
@@ -200,12 +201,9 @@ class _ZstdDecoder(_Decoder):
 
 def _zlib_module() -> ModuleType:
     try:
-        from isal import isal_zlib
+        return import_module("isal.isal_zlib")
     except ImportError:
-        import zlib
-
-        return zlib
-    return isal_zlib
+        return import_module("zlib")
 
 
 class ByteSource:
