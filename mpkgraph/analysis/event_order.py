@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mpkgraph.analysis.csr import Csr, IntArray, Scalar, counted, distinct
+from mpkgraph.analysis.csr import Csr, IntArray, Scalar, counted
 from mpkgraph.analysis.levels import raise_levels
 from mpkgraph.model import ids
+from mpkgraph.model.distinct import distinct
 from mpkgraph.model.graph import TaskColumns
 
 UInt32Array = npt.NDArray[np.uint32]

@@ -8,9 +8,10 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from mpkgraph.analysis.csr import Csr, IntArray, distinct
+from mpkgraph.analysis.csr import Csr, IntArray
 from mpkgraph.analysis.event_graph import EventGraph
 from mpkgraph.model import ids
+from mpkgraph.model.distinct import distinct
 
 
 @dataclass(frozen=True)

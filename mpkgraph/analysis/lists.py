@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
 from mpkgraph.analysis.context import GraphContext
 from mpkgraph.analysis.csr import IntArray, expand_ranges, unique_pairs
-from mpkgraph.analysis.operator_detail import operator_detail
+from mpkgraph.analysis.operator_list import operator_list
 from mpkgraph.analysis.table import Column, Table
 from mpkgraph.model import ids
 from mpkgraph.model.operator import OperatorSet
+
+__all__ = ["event_list", "grid_positions", "operator_list", "slot_list", "task_list"]
 
 
 def task_list(context: GraphContext, task_ids: IntArray | None = None) -> Table:
@@ -173,51 +175,6 @@ def event_list(context: GraphContext, event_indices: IntArray | None = None) -> 
     )
 
 
-def operator_list(context: GraphContext, indices: IntArray | None = None) -> Table:
-    """One row an operator, in order of emission."""
-    chosen = _all_or(indices, len(context.operators))
-    rows = [operator_detail(context, index) for index in chosen.tolist()]
-    return Table(
-        "operators",
-        {
-            "operator": Column(chosen, "index in order of emission"),
-            "name": Column([row.name for row in rows], "registered name, else task type's"),
-            "layer_method": Column([row.layer_method for row in rows], "when recorded"),
-            "task_type": Column(_ints(row.task_type for row in rows), "number"),
-            "task_type_name": Column([row.task_type_name for row in rows], "name"),
-            "kind": Column([row.kind for row in rows], "family of the task type"),
-            "origin": Column([row.origin for row in rows], "recorded or recovered"),
-            "variant_ids": Column([row.variant_ids for row in rows], "generated kernel calls"),
-            "grid_dim": Column([row.grid_dim for row in rows], "x, y, z"),
-            "num_subtasks": Column(_ints(row.num_subtasks for row in rows), "tasks a grid point"),
-            "num_tasks": Column(_ints(row.num_tasks for row in rows), "tasks in the file"),
-            "first_task_id": Column(_ints(row.task_ranges[0][0] for row in rows), "lowest id"),
-            "last_task_id": Column(_ints(row.task_ranges[-1][1] for row in rows), "highest id"),
-            "inputs": Column(
-                [" ".join(s.name for s in row.slots if not s.is_output) for row in rows],
-                "tensors of the declared inputs",
-            ),
-            "outputs": Column(
-                [" ".join(s.name for s in row.slots if s.is_output) for row in rows],
-                "tensors of the declared outputs",
-            ),
-            "num_events_in": Column(_ints(row.num_events_in for row in rows), "events waited on"),
-            "num_events_out": Column(
-                _ints(row.num_events_out + row.num_remote_events_out for row in rows),
-                "events triggered, those of other ranks included",
-            ),
-            "first_level": Column(_ints(row.first_level for row in rows), "lowest level"),
-            "last_level": Column(_ints(row.last_level for row in rows), "highest level"),
-            "bytes_read": Column(
-                [row.bytes_read for row in rows], "sum of the input tiles' bytes over tasks"
-            ),
-            "bytes_written": Column(
-                [row.bytes_written for row in rows], "sum of the output tiles' bytes over tasks"
-            ),
-        },
-    )
-
-
 def grid_positions(operators: OperatorSet) -> npt.NDArray[np.int32]:
     """(num_tasks, 3): grid point of every task; -1 for tasks of no operator."""
     positions = np.full((operators.num_tasks, 3), -1, dtype=np.int32)
@@ -242,7 +199,3 @@ def _named(codes: npt.NDArray[np.integer], name: Callable[[int], object]) -> lis
     distinct, inverse = np.unique(codes, return_inverse=True)
     values = [name(code) for code in distinct.tolist()]
     return [values[i] for i in inverse.tolist()]
-
-
-def _ints(values: Iterable[int]) -> IntArray:
-    return np.fromiter(values, dtype=np.int64)

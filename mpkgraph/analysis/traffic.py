@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mpkgraph.analysis.csr import IntArray, distinct
+from mpkgraph.analysis.csr import IntArray
 from mpkgraph.analysis.layout_extents import LayoutExtents
 from mpkgraph.catalog import Catalog
 from mpkgraph.model import ids
+from mpkgraph.model.distinct import distinct
 from mpkgraph.model.graph import SlotLayout, TaskColumns
 
 _INT64 = np.iinfo(np.int64)

@@ -134,7 +134,7 @@ class OperatorSet:
 
     def of_task(self, task_id: int) -> Operator | None:
         index = int(self.task_operators[task_id])
-        return None if index < 0 else self.operators[index]
+        return None if index < 0 else self[index]
 
     def grid_position(self, task_id: int) -> Grid | None:
         """Grid point of a task; None for a task of no operator."""

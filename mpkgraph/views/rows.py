@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpkgraph.catalog import Catalog
+from mpkgraph.model.distinct import distinct
 from mpkgraph.model.graph import SlotLayout, TaskColumns
 
 Int = npt.NDArray[np.int64]
@@ -143,7 +144,7 @@ def take_rows(
 ) -> Rows:
     """Rows of the tasks that layers emitted: without null tasks, terminate and begin."""
     types = tasks.task_types
-    present = np.unique(types)
+    present = distinct(types)
     control = [t for t in present.tolist() if t < 0 or catalog.task_type_row(t).kind == "control"]
     kept = np.flatnonzero(~np.isin(types, control))
     counts = np.diff(tasks.slot_starts)[kept]

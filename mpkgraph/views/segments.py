@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mpkgraph.model.distinct import distinct
 from mpkgraph.views.rows import AXES, LINEAR, Int, KeyTable, Rows
 
 SOURCE = -1
@@ -51,12 +52,12 @@ class EventClasses:
 
     def add_layer(self, triggers: Int) -> None:
         """Note the events that one layer's tasks trigger."""
-        events = np.unique(triggers)
+        events = distinct(triggers)
         events = events[events >= 0]
         if not len(events):
             return
         classes = self.of_events(events)
-        met = np.unique(classes[classes >= 0]).tolist()
+        met = distinct(classes[classes >= 0]).tolist()
         if met:
             root = met[0]
             self._num_layers[root] = sum(self._num_layers[x] for x in met)
@@ -147,7 +148,7 @@ def _group_keys(rows: Rows, start: int, end: int, table: KeyTable, *, is_join: b
         return [np.arange(start, end)]
     signatures = table.fuse_signatures[keys]
     groups = []
-    for signature in np.unique(signatures).tolist():
+    for signature in distinct(signatures).tolist():
         positions = start + np.flatnonzero(signatures == signature)
         if is_join or (rows.keys[positions] == rows.keys[positions[0]]).all():
             groups.append(positions)
