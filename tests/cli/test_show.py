@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 
 import orjson
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from mpkgraph.io.reader import read_graph
 from tests.cli.conftest import EXAMPLE, ROOT
 
+HELP_CLICK = "8.5"
 VIEWS = {
     "summary": (),
     "task": ("--task", "20"),
@@ -50,6 +52,25 @@ def test_json(name, mpkgraph, example, golden):
     document = result.json
     assert document["schema"] == "mpkgraph-show/1"
     golden(f"show/{name}.json", result.out.replace(str(ROOT), ""))
+
+
+@pytest.mark.parametrize(
+    "name", ["summary", "list-tasks", "list-slots", "list-events", "list-operators", "list-tensors"]
+)
+def test_csv(name, mpkgraph, example, golden):
+    result = mpkgraph("show", example, *VIEWS[name], "--csv")
+    assert result.code == 0
+    golden(f"show/{name}.csv", result.out)
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("show", "--help")])
+def test_help(arguments, mpkgraph, golden, monkeypatch):
+    if not version("click").startswith(HELP_CLICK):
+        pytest.skip(f"the help was recorded with click {HELP_CLICK}, which lays it out its own way")
+    monkeypatch.setenv("COLUMNS", "100")
+    result = mpkgraph(*arguments)
+    assert result.code == 0
+    golden(f"help/{'-'.join(arguments[:-1]) or 'mpkgraph'}.txt", result.out)
 
 
 def test_json_keeps_64_bit_ids(mpkgraph, example):

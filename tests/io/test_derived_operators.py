@@ -5,6 +5,7 @@ is that of the graph in memory.
 from __future__ import annotations
 
 import dataclasses
+import io
 import zlib
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mpkgraph.analysis.summary import summarise_stream
-from mpkgraph.io import cache_entry, entry_blocks, entry_stream
+from mpkgraph.io import cache_entry, entry_blocks
 from mpkgraph.io.cache_entry import GraphEntryWriter, decode, encode
 from mpkgraph.io.entry_blocks import BlockReader, BlockWriter, EntryError
 from mpkgraph.io.entry_stream import EntryStream
@@ -294,15 +295,15 @@ class TestPieces:
         with pytest.raises(EntryError, match=r"size that it says|too large"):
             BlockReader(prefix + header + frame, b"MPKGRAPH").column("x", np.int64)
 
-    @given(strategies.task_graphs(), st.integers(1, 5), st.integers(1, 9))
+    @given(strategies.task_graphs(), st.integers(1, 5), st.integers(1, 9), st.booleans())
     @settings(deadline=None, max_examples=40)
-    def test_a_graph_in_batches_is_the_graph(self, graph, batch, piece):
+    def test_a_graph_in_batches_is_the_graph(self, graph, batch, piece, spooled):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(cache_entry, "PIECE_TASKS", piece)
-            writer = GraphEntryWriter()
+            writer = GraphEntryWriter(io.BytesIO() if spooled else None)
             for start in range(0, graph.num_tasks, batch):
                 writer.add_tasks(cut(graph.tasks, start, min(start + batch, graph.num_tasks)))
-            entry = writer.finish(
+            blocks = writer.finish(
                 name="n",
                 rank=graph.rank,
                 source=graph.source,
@@ -311,6 +312,7 @@ class TestPieces:
                 first_tasks=graph.first_tasks,
                 extras=graph.extras,
             )
+        entry = b"".join(blocks.parts())
         found, _ = decode(entry, path="p")
         assert_same_graph(found, graph)
         assert_same_graph(found, decode(encode(graph, name="n"), path="p")[0])
@@ -355,12 +357,14 @@ class TestStream:
         passes = []
 
         def watch():
-            passes.append(EntryStream(str(path), complete_extents, lambda: "0" * 64))
+            passes.append(
+                EntryStream(str(path), complete_extents, lambda: "0" * 64, io.BytesIO(), 1 << 20)
+            )
             return passes[-1]
 
         summarise_stream(path, watch=watch)
         graph = read_graph(path)
-        found, name = decode(passes[-1].graph_entry, path=str(path))
+        found, name = decode(b"".join(passes[-1].graph_entry.parts()), path=str(path))
         assert name == path.name
         assert_same_graph(found, graph)
         assert found.source == dataclasses.replace(graph.source, sha256="0" * 64)
@@ -368,10 +372,15 @@ class TestStream:
         kept = decode_operators(passes[-1].operators_entry, num_tasks=graph.num_tasks)
         assert_same_operators(kept, recover_operators(graph))
 
-    def test_columns_that_take_too_much_memory_are_not_kept(self, monkeypatch):
-        monkeypatch.setattr(entry_stream, "MAX_ENTRY_BYTES", 10)
+    @pytest.mark.parametrize("full", [False, True])
+    def test_columns_that_take_too_much_room_are_not_kept(self, monkeypatch, full):
+        class Full(io.BytesIO):
+            def write(self, data):
+                raise OSError(28, "no space")
+
         monkeypatch.setattr(cache_entry, "PIECE_TASKS", 1)
-        watch = EntryStream("x", complete_extents, lambda: None)
+        spool, limit = (Full(), 1 << 20) if full else (io.BytesIO(), 10)
+        watch = EntryStream("x", complete_extents, lambda: None, spool, limit)
         summary = summarise_stream(EXAMPLE, watch=lambda: watch)
         assert summary.num_tasks == 364
         assert watch.graph_entry is None
