@@ -155,10 +155,7 @@ class TaskColumns:
     extras: Mapping[str, ExtraField] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for column in fields(self):
-            value = getattr(self, column.name)
-            if isinstance(value, np.ndarray):
-                value.flags.writeable = False
+        _make_read_only(self)
 
     def __len__(self) -> int:
         return len(self.task_types)
@@ -208,10 +205,7 @@ class EventColumns:
     extras: Mapping[str, ExtraField] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for column in fields(self):
-            value = getattr(self, column.name)
-            if isinstance(value, np.ndarray):
-                value.flags.writeable = False
+        _make_read_only(self)
 
     def __len__(self) -> int:
         return len(self.event_types)
@@ -282,3 +276,10 @@ class TaskGraph:
 
     def iter_task_ids(self) -> Iterator[int]:
         return iter(range(self.num_tasks))
+
+
+def _make_read_only(columns: TaskColumns | EventColumns) -> None:
+    for column in fields(columns):
+        value = getattr(columns, column.name)
+        if isinstance(value, np.ndarray):
+            value.flags.writeable = False
