@@ -136,22 +136,25 @@ def _bytes(context: GraphContext, tasks: _Tasks) -> tuple[list[int | None], list
     layouts = columns.slot_layouts[begin:end]
     tile_bytes = context.layout_extents.num_bytes
 
-    def totals(of_layout: IntArray, starts: IntArray, stops: IntArray) -> list[int]:
+    def totals(of_layout: IntArray) -> list[list[int]]:
+        """For inputs and for outputs the sum over the tiles of each operator."""
         sums = np.zeros(len(layouts) + 1, dtype=np.int64)
         np.cumsum(of_layout[layouts], out=sums[1:])
-        found: list[int] = tasks.total(sums[stops - begin] - sums[starts - begin]).tolist()
-        return found
+        at_first, at_middle, at_end = (sums[x - begin] for x in (firsts, middles, ends))
+        return [
+            tasks.total(at_middle - at_first).tolist(),
+            tasks.total(at_end - at_middle).tolist(),
+        ]
 
-    sides = []
-    for starts, stops in ((firsts, middles), (middles, ends)):
-        numbers: list[int | None] = [*totals(np.maximum(tile_bytes, 0), starts, stops)]
-        if (tile_bytes < 0).any():
-            unknown = totals((tile_bytes < 0).astype(np.int64), starts, stops)
-            numbers = [
-                None if gaps else number for number, gaps in zip(numbers, unknown, strict=True)
-            ]
-        sides.append(numbers)
-    return sides[0], sides[1]
+    known: list[list[int]] = totals(np.maximum(tile_bytes, 0))
+    if not (tile_bytes < 0).any():
+        return [*known[0]], [*known[1]]
+    unknown = totals((tile_bytes < 0).astype(np.int64))
+    read, written = (
+        [None if gaps else number for number, gaps in zip(*pair, strict=True)]
+        for pair in zip(known, unknown, strict=True)
+    )
+    return read, written
 
 
 def _ints(values: list[int]) -> IntArray:

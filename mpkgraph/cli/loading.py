@@ -257,7 +257,7 @@ class _ProgressBar:
                 return
             self._drawn = _draw_bar(total)
         progress, task = self._drawn
-        progress.update(task, completed=done, total=total)
+        progress.update(task, completed=done, total=total, refresh=True)
 
     def close(self) -> None:
         if self._drawn is not None:
@@ -276,6 +276,8 @@ def _draw_bar(total: int | None) -> tuple[RichProgress, TaskID]:
         progress.TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
+        # A thread that redraws would keep the reader from forking its second process
+        auto_refresh=False,
     )
     task = bar.add_task("reading", total=total)
     bar.start()

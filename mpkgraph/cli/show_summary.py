@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from mpkgraph.cli.loading import OPERATORS, Loaded, LoadOptions, of_rank, open_graphs, progress_bar
 from mpkgraph.cli.output import Output
@@ -16,6 +16,7 @@ from mpkgraph.model.source import GraphSource
 
 if TYPE_CHECKING:
     from mpkgraph.analysis.summary import Summary
+    from mpkgraph.io.cache import GraphCache
     from mpkgraph.io.entry_stream import EntryStream
     from mpkgraph.render.text import TextWriter
 
@@ -144,45 +145,46 @@ def _stream(loaded: Loaded) -> Summary:
 
     is_file = loaded.path != STDIN
     is_plain = is_file and _is_plain(loaded.path)
-    is_kept = is_file and loaded.cache is not None and loaded.cache.enabled
+    cache = loaded.cache if is_file else None
     passes: list[EntryStream] = []
-    with contextlib.closing(ContentHash(loaded.path)) as content_hash:
-        if is_kept or is_plain:
+    with contextlib.ExitStack() as stack:
+        content_hash = stack.enter_context(contextlib.closing(ContentHash(loaded.path)))
+        spool = None if cache is None else stack.enter_context(cache.spool())
+        if spool is not None or is_plain:
             content_hash.start()
 
         def sha256() -> str | None:
             return content_hash.sha256() if is_plain else None
+
+        def watch(cache: GraphCache, spool: BinaryIO) -> EntryStream:
+            from mpkgraph.io.entry_stream import EntryStream
+            from mpkgraph.views.extents import complete_extents
+
+            passes[:] = [
+                EntryStream(loaded.path, complete_extents, sha256, spool, cache.limit_bytes)
+            ]
+            return passes[0]
 
         with progress_bar(enabled=loaded.options.progress) as progress:
             summary = summarise_stream(
                 loaded.path,
                 catalog=loaded.catalog,
                 progress=progress,
-                watch=(lambda: _new_pass(loaded.path, sha256, passes)) if is_kept else None,
+                watch=None if cache is None or spool is None else partial(watch, cache, spool),
             )
         source = dataclasses.replace(summary.source, sha256=sha256())
         summary = dataclasses.replace(summary, source=source)
-        content = content_hash.result() if is_kept else None
-    if passes and loaded.cache is not None and content is not None:
-        entries = passes[-1]
-        if entries.graph_entry is not None and loaded.cache.store_entry(
-            loaded.path, content, entries.rank, entries.graph_entry
-        ):
+        content = content_hash.result() if passes else None
+        entries = passes[-1] if passes else None
+        if cache is None or content is None or entries is None or entries.graph_entry is None:
+            return summary
+        blocks = entries.graph_entry
+        if cache.store_entry(loaded.path, content, entries.rank, blocks.parts(), blocks.num_bytes):
             loaded.kept.sha256 = content.sha256
             if entries.operators_entry is not None:
                 loaded.kept.keep(loaded.records.derivation.key(OPERATORS), entries.operators_entry)
             _keep(loaded, summary)
     return summary
-
-
-def _new_pass(
-    path: str, sha256: Callable[[], str | None], passes: list[EntryStream]
-) -> EntryStream:
-    from mpkgraph.io.entry_stream import EntryStream
-    from mpkgraph.views.extents import complete_extents
-
-    passes[:] = [EntryStream(path, complete_extents, sha256)]
-    return passes[0]
 
 
 def _is_plain(path: str) -> bool:

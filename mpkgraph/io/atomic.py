@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,7 +57,7 @@ def replacing_file(
     target: Path, *, mode: int = NEW_FILE_MODE, keep_mode: os.stat_result | None = None
 ) -> Iterator[BinaryIO]:
     """`atomic_file` for a regular file at exactly `target`; errors stay OSErrors."""
-    name = f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
+    name = f"{TEMPORARY_PREFIX}{os.urandom(8).hex()}{TEMPORARY_SUFFIX}"
     temporary = target.with_name(name)
     descriptor = os.open(temporary, _NEW_FILE, mode)
     try:

@@ -17,14 +17,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import os
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import orjson
 
@@ -38,6 +37,7 @@ from mpkgraph.io.cache_folder import (
     CacheFolder,
 )
 from mpkgraph.io.content import Content, ContentHash, FileStamp
+from mpkgraph.io.digest import text_digest
 from mpkgraph.io.source import open_source
 
 if TYPE_CHECKING:
@@ -158,18 +158,20 @@ class GraphCache:
         except EntryError as error:
             self.reason, self.content_sha256 = f"the graph can't be kept: {error}", None
             return False
-        return self.store_entry(path, content, graph.rank, data)
+        return self.store_entry(path, content, graph.rank, (data,), len(data))
 
-    def store_entry(self, path: PathLike, content: Content, rank: int, data: bytes) -> bool:
+    def store_entry(
+        self, path: PathLike, content: Content, rank: int, parts: Iterable[bytes], num_bytes: int
+    ) -> bool:
         """As `store`, of a graph that is encoded already, with `entry_file_name(path)`."""
         self.reason = self.content_sha256 = None
         if self._folder is None or not self.enabled:
             self.reason = "the cache is off"
-        elif len(data) > self.limit_bytes:
+        elif num_bytes > self.limit_bytes:
             self.reason = "the graph is larger than the cache may be"
         else:
             try:
-                self._folder.write(_entry_name(content.sha256, content.stamp.size), data)
+                self._folder.write_parts(_entry_name(content.sha256, content.stamp.size), parts)
                 self._store_stamp(self._folder, path, content, rank)
                 self.content_sha256 = content.sha256
             except OSError as error:
@@ -223,6 +225,18 @@ class GraphCache:
             except OSError as error:
                 self.reason = f"the cache can't be written: {error.strerror or error}"
         return self.reason is None
+
+    @contextlib.contextmanager
+    def spool(self) -> Iterator[BinaryIO | None]:
+        """A file on the cache's disk for the time of the block; None when there can't be one."""
+        with contextlib.ExitStack() as stack:
+            file = None
+            if self._folder is not None and self.enabled:
+                try:
+                    file = stack.enter_context(self._folder.spool())
+                except OSError as error:
+                    self.reason = f"the cache can't be written: {error.strerror or error}"
+            yield file
 
     def clear(self) -> int:
         """Removes all that the cache holds. Returns the number of graphs removed."""
@@ -289,7 +303,7 @@ class GraphCache:
             if known is None:
                 return None
             sha256 = known[0]
-        digest = hashlib.sha256(_result_prefix(path, key)).hexdigest()
+        digest = text_digest(_result_prefix(path, key))
         return self._folder, f"{sha256}-{digest}{RESULT_SUFFIX}{FORMAT_VERSION}"
 
     def _known_content(
@@ -387,7 +401,7 @@ def _entry_name(sha256: str, size: int) -> str:
 
 
 def _stamp_name(path: PathLike) -> str:
-    digest = hashlib.sha256(_path_text(path).encode()).hexdigest()
+    digest = text_digest(_path_text(path).encode())
     return f"{digest}{STAMP_SUFFIX}{FORMAT_VERSION}"
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +47,7 @@ from mpkgraph.model.graph import (
 
 __all__ = ["EntryError", "GraphEntryWriter", "decode", "encode"]
 
-PIECE_TASKS = 1 << 15
+PIECE_TASKS = 1 << 14
 """Tasks whose columns are compressed together when they come in small batches."""
 
 _MAGIC = b"MPKGRAPH"
@@ -82,7 +82,7 @@ def encode(graph: TaskGraph, *, name: str) -> bytes:
     """
     writer = GraphEntryWriter()
     writer.add_tasks(graph.tasks)
-    return writer.finish(
+    blocks = writer.finish(
         name=name,
         rank=graph.rank,
         source=graph.source,
@@ -91,13 +91,14 @@ def encode(graph: TaskGraph, *, name: str) -> bytes:
         first_tasks=graph.first_tasks,
         extras=graph.extras,
     )
+    return b"".join(blocks.parts())
 
 
 class GraphEntryWriter:
-    """Makes the entry of a graph whose tasks come in batches, in little memory."""
+    """Makes the entry of a graph whose tasks come in batches; with a spool, in little memory."""
 
-    def __init__(self) -> None:
-        self._blocks = BlockWriter(_MAGIC)
+    def __init__(self, spool: BinaryIO | None = None) -> None:
+        self._blocks = BlockWriter(_MAGIC, spool)
         self._pieces: dict[str, list[PackedColumn]] = {}
         self._pending: dict[str, list[Column]] = {}
         self._num_tasks = 0
@@ -132,8 +133,8 @@ class GraphEntryWriter:
         events: EventColumns,
         first_tasks: Column,
         extras: Mapping[str, Any],
-    ) -> bytes:
-        """The entry; call it once.
+    ) -> BlockWriter:
+        """The blocks of the entry; call it once.
 
         Raises EntryError when there are values that JSON does not keep.
         """
@@ -173,7 +174,7 @@ class GraphEntryWriter:
         for i, extra in enumerate(events.extras.values()):
             blocks.add(f"event_extra_{i}", extra.codes)
         blocks.add("first_tasks", first_tasks)
-        return b"".join(blocks.parts())
+        return blocks
 
     def _add(self, name: str, column: Column) -> None:
         self._pending.setdefault(name, []).append(narrow(column))
@@ -198,7 +199,7 @@ class GraphEntryWriter:
         for name, columns in self._pending.items():
             piece = self._blocks.pack(columns[0] if len(columns) == 1 else np.concatenate(columns))
             self._pieces.setdefault(name, []).append(piece)
-            self.num_bytes += len(piece[2])
+            self.num_bytes += piece.num_bytes
         self._pending = {}
         self._num_pending = 0
 

@@ -12,8 +12,9 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from mpkgraph.io.atomic import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, replacing_file
 
@@ -69,10 +70,30 @@ class CacheFolder:
 
     def write(self, name: str, data: bytes) -> None:
         """Puts a file there, or another in its place. Raises OSError."""
+        self.write_parts(name, (data,))
+
+    def write_parts(self, name: str, parts: Iterable[bytes]) -> None:
+        """As `write`, of bytes that come in parts."""
         self.directory.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
         with replacing_file(self.directory / name, mode=_FILE_MODE) as stream:
-            stream.write(data)
+            for part in parts:
+                stream.write(part)
         self._evict()
+
+    @contextlib.contextmanager
+    def spool(self) -> Iterator[BinaryIO]:
+        """A file for the time of the block, without a name where that is possible.
+
+        Raises OSError.
+        """
+        self.directory.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+        path = self.directory / f"{TEMPORARY_PREFIX}{os.urandom(8).hex()}{TEMPORARY_SUFFIX}"
+        with path.open("x+b") as file:
+            with contextlib.suppress(OSError):
+                path.unlink()
+            yield file
+        with contextlib.suppress(OSError):
+            path.unlink()
 
     def remove(self, name: str) -> bool:
         """Whether the file was here and is gone."""

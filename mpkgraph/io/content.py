@@ -8,7 +8,6 @@ What no stamp shows is a write through a shared memory map that is not flushed y
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import signal
 import stat
@@ -96,6 +95,9 @@ def text_sha256(path: PathLike) -> str:
 
     Raises GraphReadError when the file can't be read.
     """
+    # Here, as hashlib takes 4 MB: a summary of a large file leaves them to the child that hashes
+    import hashlib
+
     digest = hashlib.sha256()
     block = memoryview(bytearray(BLOCK_BYTES))
     with open_source(path) as source:
@@ -106,6 +108,9 @@ def text_sha256(path: PathLike) -> str:
 
 def file_sha256(path: PathLike, stamp: FileStamp, stop: Callable[[], bool]) -> str | None:
     """The sha256 of a file's bytes; None when it can't be read, has another stamp or `stop()`."""
+    # Here, as hashlib takes 4 MB: a summary of a large file leaves them to the child that hashes
+    import hashlib
+
     digest = hashlib.sha256()
     block = memoryview(bytearray(BLOCK_BYTES))
     try:

@@ -7,7 +7,6 @@ to be declared stale.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import orjson
+
+from mpkgraph.io.digest import text_digest
 
 if TYPE_CHECKING:
     from mpkgraph.catalog import Catalog
@@ -43,7 +44,7 @@ class Derivation:
                 for table in (names.task_types, names.event_types, names.data_types)
             ),
         ]
-        fingerprint = hashlib.sha256(orjson.dumps(tables)).hexdigest()
+        fingerprint = text_digest(orjson.dumps(tables))
         return [str(FORMAT_VERSION), code_stamp(), self.record_sha256 or "recovered", fingerprint]
 
     def key(self, what: str) -> str:
@@ -93,4 +94,4 @@ def code_stamp() -> str:
                             stamps.append((entry.path, status.st_size, status.st_mtime_ns))
     except OSError:
         return ""
-    return hashlib.sha256(orjson.dumps(sorted(stamps))).hexdigest()
+    return text_digest(orjson.dumps(sorted(stamps)))

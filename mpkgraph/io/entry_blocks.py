@@ -10,10 +10,11 @@ Nothing is trusted on reading: sizes, types and row counts are checked before th
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
-from collections.abc import Iterable
-from typing import Any, NoReturn
+from collections.abc import Iterable, Iterator
+from typing import Any, BinaryIO, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -39,13 +40,14 @@ class EntryError(ValueError):
 
 
 class BlockWriter:
-    """Collects blocks, compressed as they come."""
+    """Collects blocks, compressed as they come; in `spool`, when there is one, not in memory."""
 
-    def __init__(self, magic: bytes) -> None:
+    def __init__(self, magic: bytes, spool: BinaryIO | None = None) -> None:
         self._magic = magic
+        self._spool = spool
         self._compressor = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL)
         self._blocks: list[tuple[str, str, int, int]] = []
-        self._body: list[bytes] = []
+        self._body: list[bytes | tuple[int, int]] = []
 
     def add(self, name: str, column: Column) -> None:
         """The next block, in the narrowest type that holds its values."""
@@ -54,33 +56,56 @@ class BlockWriter:
     def pack(self, column: Column) -> PackedColumn:
         """A piece of a column, compressed, to be added later."""
         values = narrow(column)
-        return values.dtype.str, len(values), self._compressor.compress(values.data)
+        # zstandard's own bytes keep the room of the worst case: many of them would hold much more
+        # memory than they say.
+        stored = bytes(memoryview(self._compressor.compress(values.data)))
+        if self._spool is None:
+            return PackedColumn(values.dtype.str, len(values), len(stored), stored)
+        place = self._spool.seek(0, os.SEEK_END), len(stored)
+        self._spool.write(stored)
+        return PackedColumn(values.dtype.str, len(values), len(stored), place)
 
     def add_packed(self, name: str, pieces: Iterable[PackedColumn]) -> None:
         """A column of one or more pieces."""
-        for dtype, count, stored in pieces:
-            self._blocks.append((name, dtype, count, len(stored)))
+        for dtype, count, size, stored in pieces:
+            self._blocks.append((name, dtype, count, size))
             self._body.append(stored)
 
-    def parts(self) -> list[bytes]:
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all blocks."""
+        return sum(block[3] for block in self._blocks)
+
+    def parts(self) -> Iterator[bytes]:
         """The entry, in pieces."""
         header = orjson.dumps(self._blocks)
         checksum = 0
-        for stored in self._body:
+        for stored in self._stored():
             checksum = zlib.crc32(stored, checksum)
-        prefix = PREFIX.pack(
-            self._magic,
-            FORMAT_VERSION,
-            len(header),
-            zlib.crc32(header),
-            checksum,
-            sum(map(len, self._body)),
+        yield PREFIX.pack(
+            self._magic, FORMAT_VERSION, len(header), zlib.crc32(header), checksum, self.num_bytes
         )
-        return [prefix, header, *self._body]
+        yield header
+        yield from self._stored()
+
+    def _stored(self) -> Iterator[bytes]:
+        for stored in self._body:
+            if isinstance(stored, bytes):
+                yield stored
+            elif self._spool is not None:
+                place, size = stored
+                self._spool.seek(place)
+                yield self._spool.read(size)
 
 
-PackedColumn = tuple[str, int, bytes]
-"""dtype, number of values, zstandard frame."""
+class PackedColumn(NamedTuple):
+    """A piece of a column as a zstandard frame."""
+
+    dtype: str
+    num_values: int
+    num_bytes: int
+    stored: bytes | tuple[int, int]
+    """The frame, or its place and size in the spool."""
 
 
 def narrow(column: Column) -> Column:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from mpkgraph.io.cache import entry_file_name
-from mpkgraph.io.cache_entry import EntryError, GraphEntryWriter
+from mpkgraph.io.cache_entry import GraphEntryWriter
+from mpkgraph.io.entry_blocks import BlockWriter, EntryError
 from mpkgraph.io.operators_entry import OperatorsWriter
 from mpkgraph.model.graph import TaskColumns
 from mpkgraph.model.operator import Operator
@@ -15,15 +16,12 @@ from mpkgraph.model.operator import Operator
 if TYPE_CHECKING:
     from mpkgraph.io.reader import GraphStream
 
-MAX_ENTRY_BYTES = 4 << 20
-"""Compressed columns that are held in memory at most: 4 GB of what Mirage writes."""
-
 
 class EntryStream:
     """Watches a stream (see `analysis.summary.StreamWatch`) and makes the entries of its graph.
 
-    `complete` is what becomes of operators once all are known, `sha256` waits for that of the
-    text (None when it is not known).
+    Compressed columns go to `spool`, `max_bytes` of them at most. `complete` is what becomes of
+    operators once all are known, `sha256` waits for that of the text (None when it is not known).
     """
 
     def __init__(
@@ -31,15 +29,18 @@ class EntryStream:
         path: str,
         complete: Callable[[list[Operator]], Sequence[Operator]],
         sha256: Callable[[], str | None],
+        spool: BinaryIO,
+        max_bytes: int,
     ) -> None:
         self._path = path
         self._sha256 = sha256
+        self._max_bytes = max_bytes
         self._complete = complete
-        self._graph: GraphEntryWriter | None = GraphEntryWriter()
+        self._graph: GraphEntryWriter | None = GraphEntryWriter(spool)
         self._operators: OperatorsWriter | None = OperatorsWriter()
         self.rank = 0
-        self.graph_entry: bytes | None = None
-        """None when it can't be kept, or not in little memory."""
+        self.graph_entry: BlockWriter | None = None
+        """None when it can't be kept."""
         self.operators_entry: bytes | None = None
 
     def add_tasks(self, tasks: TaskColumns) -> None:
@@ -47,10 +48,10 @@ class EntryStream:
             return
         try:
             self._graph.add_tasks(tasks)
-        except EntryError:
+        except (EntryError, OSError):
             self._give_up()
         else:
-            if self._graph.num_bytes > MAX_ENTRY_BYTES:
+            if self._graph.num_bytes > self._max_bytes:
                 self._give_up()
 
     def add_operators(self, operators: Sequence[Operator]) -> None:
@@ -78,7 +79,7 @@ class EntryStream:
             )
             if self._operators is not None:
                 self.operators_entry = self._operators.finish(stream.num_tasks, self._complete)
-        except EntryError:
+        except (EntryError, OSError):
             pass
         self._give_up()
 

@@ -33,7 +33,7 @@ from mpkgraph.io.entry_blocks import (
 )
 from mpkgraph.model.operator import Operator, OperatorSet, OperatorSlot, Origin
 
-PIECE_TASKS = 1 << 16
+PIECE_TASKS = 1 << 13
 """Tasks whose ids are compressed together when operators come one by one."""
 
 _MAGIC = b"MPKGOPER"

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from mpkgraph.analysis.csr import Csr, counted, distinct, expand_ranges, unique_pairs
+from mpkgraph.analysis.csr import Csr, counted, expand_ranges, unique_pairs
 from mpkgraph.analysis.event_graph import EventGraph
 from mpkgraph.analysis.levels import find_levels, longest_chain
 from mpkgraph.analysis.structure import find_structure, operator_edges
 from mpkgraph.io.reader import read_graph
+from mpkgraph.model.distinct import distinct
 from mpkgraph.model.ids import EventId
 from tests import goldens, strategies
 from tests.analysis import graphs

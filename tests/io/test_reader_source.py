@@ -65,6 +65,7 @@ def test_compressed(
 
 def test_isal_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "isal", None)
+    monkeypatch.setitem(sys.modules, "isal.isal_zlib", None)  # another test may have loaded it
     assert source._zlib_module() is zlib
 
 
