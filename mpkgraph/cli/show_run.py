@@ -8,7 +8,7 @@ import click
 
 from mpkgraph.cli.loading import Loaded, LoadOptions, load, load_one
 from mpkgraph.cli.output import Output
-from mpkgraph.cli.show import ShowRequest
+from mpkgraph.cli.request import ShowRequest
 from mpkgraph.errors import SelectionError, UsageError
 from mpkgraph.render.escape import printable
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from mpkgraph.cli.loading import OPERATORS, Loaded, LoadOptions, of_rank, open_graphs, progress_bar
 from mpkgraph.cli.output import Output
-from mpkgraph.cli.show import ShowRequest
+from mpkgraph.cli.request import ShowRequest
 from mpkgraph.io.source import STDIN
 from mpkgraph.model.source import GraphSource
 
