@@ -32,7 +32,7 @@ def parse_ranges(text: str, num_ids: int, what: str) -> IntArray:
         match = _ITEM.fullmatch(item)
         if match is None:
             raise SelectionError(
-                f"{item.strip()!r} is not a {what} id or range",
+                f"{item.strip()!r} is no {what} id or range",
                 where=f"ids {text!r}",
                 remedy="Write ids and ranges as in 2-10,17,900-",
             )

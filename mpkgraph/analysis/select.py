@@ -124,6 +124,11 @@ def _events_of(text: str, graph: TaskGraph) -> IntArray:
     if not text.isdecimal() or int(text) <= ids.EVENT_INDEX_MASK:
         return parse_ranges(text, graph.num_events, "event")
     event = ids.decode_event_id(int(text))
+    if event is not None and event.encode() != int(text):
+        raise SelectionError(
+            f"{text} is no event id",
+            remedy="An id has 64 bits: the index, the rank and the NVSHMEM tag; an index will do",
+        )
     if event is None:
         raise SelectionError(
             f"{text} is the id of no event", remedy="It says that a task has no such event"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["StreamWatch", "Summary", "SummaryOptions", "summarise", "summarise_stream"]
 
 BATCH_TASKS = 1024
-BLOCK_BYTES = 1 << 16
+BLOCK_BYTES = 1 << 17
 """Small enough that reading takes few MB, large enough that numpy's overhead stays low."""
 
 

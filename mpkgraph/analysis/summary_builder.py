@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from mpkgraph.analysis.drawing.model_layers import layer_number
 from mpkgraph.analysis.event_order import EventOrder
 from mpkgraph.analysis.extents import TensorExtents, ViewKey
 from mpkgraph.analysis.names import operator_name
-from mpkgraph.analysis.repeats import find_repeats
+from mpkgraph.analysis.repeats import Repeat, find_repeats
 from mpkgraph.analysis.streamed_order import StreamedOrder
 from mpkgraph.analysis.summary_result import (
     Summary,
@@ -29,6 +30,8 @@ from mpkgraph.model.operator import Operator, OperatorSlot
 
 NUM_LARGEST_TENSORS = 5
 """Tensors that a summary names: what fits beside the operators on one screen."""
+
+_NUMBERED = re.compile(r"(\D*)(\d{0,18})")
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,7 @@ class SummaryBuilder:
             },
             operators=tuple(self._rows),
             operators_origin=min(self._origins, default=None),
-            repeats=find_repeats(self._shapes, [row.layer for row in self._rows]),
+            repeats=self._repeats(),
             depth=len(tasks_per_level),
             width=int(tasks_per_level.max()) if len(tasks_per_level) else 0,
             cycle=cycle,
@@ -139,6 +142,17 @@ class SummaryBuilder:
             load=self._load(),
             largest_tensors=self._largest_tensors(layouts),
             extras=dict(extras),
+        )
+
+    def _repeats(self) -> tuple[Repeat, ...]:
+        """Model layers to tell once. Operators that merely look alike (the branches of a fork,
+        say) are wired differently and must all be seen.
+        """
+        found = find_repeats(self._shapes, [row.layer for row in self._rows])
+        return tuple(
+            repeat
+            for repeat in found
+            if repeat.period > 1 and (repeat.layers is not None or repeat.count > 2)
         )
 
     def _load(self) -> WorkerLoad | None:
@@ -183,7 +197,7 @@ class SummaryBuilder:
 
     def _largest_tensors(self, layouts: Sequence[SlotLayout]) -> tuple[SummaryTensor, ...]:
         spans = self._bytes.spans(layouts)
-        largest = sorted(spans, key=lambda name: -spans[name])  # equal ones by first use
+        largest = sorted(spans, key=lambda name: (-spans[name], _natural(name)))
         largest = largest[: self._options.num_largest_tensors]
         views: dict[str, ViewKey] = {}
         for layout in layouts:
@@ -207,3 +221,8 @@ def _shape(operator: Operator) -> tuple[object, ...]:
     """What operators of equal model layers have in common: all but names and variants."""
     slots = tuple((slot.is_output, slot.data_type, slot.tile_dims) for slot in operator.slots)
     return operator.task_type, operator.grid_dim, operator.num_subtasks, operator.num_tasks, slots
+
+
+def _natural(name: str) -> tuple[tuple[str, int], ...]:
+    """Sorts `layer_2` before `layer_10`."""
+    return tuple((text, int(digits or 0)) for text, digits in _NUMBERED.findall(name))

@@ -167,7 +167,7 @@ class Summary:
     load: WorkerLoad | None
     """Tasks per worker, where the number of workers was given."""
     largest_tensors: tuple[SummaryTensor, ...]
-    """By bytes, then first use."""
+    """By bytes, then name."""
     extras: Mapping[str, Any] = field(default_factory=dict)
     """Top-level fields that this version of mpkgraph does not know."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from typing import NoReturn
@@ -40,11 +41,18 @@ def main(argv: list[str] | None = None) -> NoReturn:
 
 def run(argv: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
+    _prepare_streams()
     try:
         code = cli.main(argv, prog_name="mpkgraph", standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.Exit as exit_:
         return exit_.exit_code
+    except SystemExit as exit_:
+        # click ends a command whose reader has gone (`| head`) with 1, which means findings here,
+        # and puts a wrapper around the dead stream
+        if isinstance(sys.stdout, click.utils.PacifyFlushWrapper):
+            return 0
+        raise
     except click.Abort:
         return EXIT_INTERRUPTED
     except click.ClickException as error:
@@ -66,9 +74,20 @@ def run(argv: list[str] | None = None) -> int:
         if error.errno not in _DISK_ERRORS:
             raise
         where = f"{error.filename}: " if error.filename else ""
-        _complain(f"{where}can't write ({error.strerror})")
+        reason = (error.strerror or str(error)).lower()
+        _complain(f"{where}{reason}. Check the path, its permissions and the space on its disk")
         return EXIT_UNREADABLE
     return code if isinstance(code, int) else 0
+
+
+def _prepare_streams() -> None:
+    """Standard streams that take any text, and that are there (`>&-` closes them)."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _complain(message: str) -> None:

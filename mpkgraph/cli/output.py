@@ -39,6 +39,8 @@ class Output:
         if len(chosen) > 1:
             raise UsageError(f"--{chosen[0]} and --{chosen[1]} can't go together")
         form = chosen[0] if chosen else "text"
+        if path == "-":
+            path = None
         if form == "parquet" and path is None and sys.stdout.isatty():
             raise UsageError("Parquet is binary", remedy="Name a file with -o")
         return cls(form, path, color)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -89,10 +90,22 @@ def _check(request: ShowRequest, output: Output) -> None:
         raise UsageError("--schedulers needs the number of workers", remedy="Add --workers N")
     if (request.draw or request.extract) and output.path is not None:
         raise UsageError("-o has nothing to do here", remedy="--draw and --extract name the file")
+    _check_overwrite(request)
     if request.extract and not request.has_selection:
         raise UsageError(
             "--extract needs a selection", remedy="Add --operator 3-7, --task 2-10 --hops 1, ..."
         )
+
+
+def _check_overwrite(request: ShowRequest) -> None:
+    for name in (request.output, request.draw, request.extract):
+        if name is None or request.path == "-":
+            continue
+        target, source = Path(name), Path(request.path)
+        if target.exists() and source.exists() and target.samefile(source):
+            raise UsageError(
+                "this would overwrite the graph", where=name, remedy="Name another file"
+            )
 
 
 def _context(request: ShowRequest, purpose: str) -> tuple[Loaded, GraphContext]:

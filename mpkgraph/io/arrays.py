@@ -62,10 +62,7 @@ class RecordArray:
     def steps_to_limit(self) -> Iterator[None]:
         """As `steps`, up to the window's limit; stops before it where no whole record is left."""
         while skip_space(self.window) >= 0:
-            count = self.blocks.step(self.num_records)
-            self.num_records += count
-            if not count:
-                self.blocks.flush()
+            if not self._fast_step():
                 try:
                     if self._general_step():
                         return
@@ -76,12 +73,16 @@ class RecordArray:
 
     def _step(self) -> bool:
         """Reads a block; True at the end of the array."""
-        count = self.blocks.step(self.num_records)
-        if count:
-            self.num_records += count
-            return False
-        self.blocks.flush()
-        return self._general_step()
+        return False if self._fast_step() else self._general_step()
+
+    def _fast_step(self) -> bool:
+        """Reads a block through templates; whether it could."""
+        with collector_paused():
+            count = self.blocks.step(self.num_records)
+        self.num_records += count
+        if not count:
+            self.blocks.flush()
+        return count > 0
 
     def _general_step(self) -> bool:
         """Reads whole records of any layout; True at the end of the array."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -13,48 +13,42 @@ import orjson
 
 from mpkgraph.errors import GraphReadError
 from mpkgraph.io.columns import EventPiece, TaskPiece
-from mpkgraph.io.holes import IrregularError, Numbers, Positions, find_holes, key_ends, read_holes
+from mpkgraph.io.holes import (
+    MARGIN,
+    OTHER_DIGIT,
+    BlockText,
+    IrregularError,
+    Numbers,
+    Positions,
+    key_ends,
+)
 from mpkgraph.io.records import Place
 from mpkgraph.io.scan import find_value_end, skip_space
-from mpkgraph.io.templates import EventTemplates, OutOfRangeError, TaskTemplates
-from mpkgraph.io.window import SLACK, Window
+from mpkgraph.io.templates import EventTemplates, OutOfRangeError, TaskTemplates, TextLayout
+from mpkgraph.io.window import Window
 
 MISS_SHARE = 4
 """A block of which more than 1 / MISS_SHARE of the records are new goes the general way: making a
 template costs some 20 times what parsing a record does."""
 MIN_RECORDS_FOR_SHARE = 64
 """Small blocks may be all new."""
+MIN_NEW = 12
+"""New templates that a block may have even when many blocks before were of no use."""
 MAX_BACK_OFF = 64
 """Blocks that go the general way, at most, before templates are tried again."""
 MAX_LAYOUT_BLANKS = 16
 """Blanks on one side of a colon, at most; others are no layout that a program writes."""
-CACHED_BLOCKS = 4
-"""Text, in blocks, kept to recognise records at once. A real graph has a few hundred to some
-thousand texts of 1 to 2 KiB, and few of them at the same time."""
+MAX_RECENT = 256
+"""Lengths for which the last text is kept, to recognise records of the next block at once."""
 
 _Pieces = TypeVar("_Pieces", TaskPiece, EventPiece)
 _Block = tuple[npt.NDArray[np.int32], Numbers, int, npt.NDArray[np.int64]]
 """Templates and numbers of a block's records, its byte offset, and the distances from
 each record to the next."""
+_BRACE = ord("{")
 _HEAD = re.compile(rb'\{[ \t\r\n]*"([A-Za-z_0-9\\]+)"([ \t\r\n]*):([ \t\r\n]*)')
 _KEY = re.compile(rb'"((?:[^"\\]|\\.)+)"[ \t\r\n]*:')
 _BETWEEN = re.compile(rb"[ \t\r\n]*,[ \t\r\n]*")
-
-
-@dataclass(frozen=True, slots=True)
-class TextLayout:
-    """What all records of an array look like around their fields."""
-
-    head: bytes
-    """From the record's `{` to its first value."""
-    tail: bytes
-    """From its last value to its `}`."""
-    separator: bytes
-    """A tail, what is between two records, and a head."""
-    blanks_before: int
-    blanks_after: int
-    hole_ends: npt.NDArray[np.bool_]
-    """Table over bytes: whether a key of a hole ends with it, as it is spelled here."""
 
 
 def learn_layout(window: Window, hole_keys: tuple[str, ...]) -> TextLayout | None:
@@ -80,7 +74,17 @@ def learn_layout(window: Window, hole_keys: tuple[str, ...]) -> TextLayout | Non
     if max(before, after) > MAX_LAYOUT_BLANKS or last < len(head[0]):
         return None
     separator = tail + between[0] + head[0]
-    return TextLayout(head[0], tail, separator, before, after, _hole_ends(record, hole_keys))
+    if len(separator) > MARGIN:
+        return None
+    return TextLayout(
+        head=head[0],
+        tail=tail,
+        separator=separator,
+        brace=len(head[0]) - after - 1,
+        blanks_before=before,
+        blanks_after=after,
+        hole_ends=_hole_ends(record, hole_keys),
+    )
 
 
 def _hole_ends(record: bytes, hole_keys: tuple[str, ...]) -> npt.NDArray[np.bool_]:
@@ -95,6 +99,21 @@ def _hole_ends(record: bytes, hole_keys: tuple[str, ...]) -> npt.NDArray[np.bool
             if key in hole_keys:
                 ends[spelled[-1]] = True
     return ends
+
+
+def _record_starts(text: BlockText, colons: Positions, layout: TextLayout) -> Positions:
+    """Where the first values of records begin, and the end of the text; a separator ends it.
+
+    Raises IrregularError when separators overlap.
+    """
+    # A head ends with a colon and blanks, and a `{` stands where it begins.
+    heads = colons.compress(text.at(-layout.brace).take(colons) == _BRACE)
+    starts = heads + (1 + layout.blanks_after)
+    found = starts.compress(text.equal(starts - len(layout.separator), layout.separator))
+    result: Positions = np.concatenate((np.array([len(layout.head)], np.int64), found))
+    if np.count_nonzero(result[1:] - result[:-1] < len(layout.separator)):
+        raise IrregularError
+    return result
 
 
 class BlockReader(Generic[_Pieces]):
@@ -116,11 +135,9 @@ class BlockReader(Generic[_Pieces]):
         self._hole_keys = hole_keys
         self._emit: Callable[[Any], None] = emit
         self._batch_records = batch_records
-        self._cache: dict[bytes, int] = {}
-        self._cached_bytes = 0
-        # The last record of each length: comparing costs a tenth of hashing.
+        # The last text of each length: comparing costs a tenth of hashing.
         self._recent: dict[int, tuple[bytes, int]] = {}
-        self._text = np.zeros(2 * window.block_bytes, np.uint8)
+        self._text = BlockText(window.block_bytes)
         self._pending: list[_Block] = []
         self._num_pending = 0
         self._first_pending = 0
@@ -165,89 +182,92 @@ class BlockReader(Generic[_Pieces]):
         end = window.data.rfind(layout.separator, start, window.stop)
         if end < 0:
             return 0
-        length = end - start
-        # A copy, so that messages can show what was there; spare bytes for looking ahead.
-        if len(self._text) < length + SLACK:
-            self._text = np.zeros(length + SLACK, np.uint8)
-        text = self._text[: length + SLACK]
-        text[length:] = 0
-        text[:length] = np.frombuffer(window.data, np.uint8, length, start)
-        holes = find_holes(text, layout.hole_ends, layout.blanks_before, layout.blanks_after)
-        numbers = read_holes(text, holes)
-        records = text[len(head) : length].tobytes().split(layout.separator)
-        codes, lengths = self._codes(records, holes, numbers)
+        end += len(layout.separator)
+        # more of FIRST_DIGIT would count as holes without numbers
+        if window.data.find(OTHER_DIGIT, start, end) >= 0:
+            raise IrregularError
+        # A copy, so that messages can show what was there.
+        text = self._text
+        text.load(window.data, start, end - start)
+        colons = text.colons()
+        ends = text.at(-2 - layout.blanks_before).take(colons)
+        ends_of_holes = colons.compress(layout.hole_ends.take(ends))
+        # the fewer, the faster; a head's key often is that of a hole
+        starts = _record_starts(text, ends_of_holes if layout.begins_with_hole else colons, layout)
+        holes = text.find_holes(ends_of_holes, layout.blanks_before, layout.blanks_after)
+        numbers = text.read_holes(holes)
+        lengths = starts[1:] - starts[:-1]
+        codes = self._codes(starts[:-1], lengths)
         if self.templates.num_holes(codes) != len(numbers):
             raise IrregularError
         if not self._pending:
             self._first_pending = first_record
-        pitches = lengths + len(layout.separator)
-        self._pending.append((codes, numbers, window.offset, pitches))
-        self._num_pending += len(records)
+        self._pending.append((codes, numbers, window.offset, lengths))
+        self._num_pending += len(codes)
         # the separator ends with the next record's head
-        window.start = end + len(layout.separator) - len(head)
+        window.start = end - len(head)
         if self._num_pending >= self._batch_records:
             self.flush()
-        return len(records)
+        return len(codes)
 
-    def _codes(
-        self, records: list[bytes], holes: Positions, numbers: Numbers
-    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-        """Each record's template, and its length."""
-        codes: list[int] = []
-        new: dict[bytes, int] = {}
+    def _codes(self, starts: Positions, lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+        """Each record's template; a record is text from its start over `lengths` bytes."""
+        buffer = self._text.buffer
         recent = self._recent
-        for i, record in enumerate(records):
-            size = len(record)
-            known = recent.get(size)
-            if known is None or known[0] != record:
-                code = self._cache.get(record)
-                if code is None:
-                    code = -1 - new.setdefault(record, i)
-                known = recent[size] = (record, code)
-            codes.append(known[1])
-        lengths = np.fromiter(map(len, records), np.int64, len(records))
-        result = np.array(codes, np.int32)
-        if new:
-            recent.clear()
-            self._learn(new, len(records), lengths, holes, numbers)
-            learned = np.zeros(len(records), np.int32)
-            learned[list(new.values())] = [self._cache[record] for record in new]
-            result = np.where(result < 0, learned.take(-1 - np.minimum(result, -1)), result)
-        return result, lengths
+        max_new = max(len(starts), MIN_RECORDS_FOR_SHARE) // MISS_SHARE // self._back_off
+        max_templates = len(self.templates) + max(max_new, MIN_NEW)
+        # Records of one length are often of one text, whatever stands between them.
+        order = lengths.argsort(kind="stable")
+        places = (starts.take(order) + MARGIN).tolist()
+        in_order: npt.NDArray[np.int64] = lengths.take(order)
+        cuts = [0, *((in_order[1:] != in_order[:-1]).nonzero()[0] + 1).tolist(), len(places)]
+        sizes: list[int] = in_order.take(cuts[:-1]).tolist()
+        # Codes of known texts; -1, -2, ... for texts that are looked up below.
+        codes: list[int] = []
+        met: list[tuple[int, bytes]] = []
+        for size, low, high in zip(sizes, cuts[:-1], cuts[1:], strict=True):
+            text, code = recent.get(size, (b"", 0))
+            group = places[low:high]
+            if text and all(map(buffer.startswith, repeat(text), group)):
+                codes += [code] * len(group)
+                continue
+            for place in group:
+                if not text or not buffer.startswith(text, place):
+                    text = bytes(buffer[place : place + size])
+                    met.append((place, text))
+                    code = -len(met)
+                codes.append(code)
+            recent[size] = (text, code)
+        result = np.empty(len(codes), np.int32)
+        result[order] = codes
+        if met:
+            self._look_up(met, max_templates, result)
+        return result
 
-    def _learn(
-        self,
-        new: dict[bytes, int],
-        num_records: int,
-        lengths: npt.NDArray[np.int64],
-        holes: Positions,
-        numbers: Numbers,
+    def _look_up(
+        self, met: list[tuple[int, bytes]], max_templates: int, codes: npt.NDArray[np.int32]
     ) -> None:
-        """Makes templates of new records, given with their positions in the block."""
+        """Puts the codes of texts in place of -1, -2, ...; in the order of the records, so that
+        what is new is numbered by first use.
+        """
+        looked_up = np.empty(len(met), np.int32)
+        recent, self._recent = self._recent, {}  # empty if a look-up fails: it has such numbers
+        for number in sorted(range(len(met)), key=met.__getitem__):
+            looked_up[number] = self._code(met[number][1])
+            if len(self.templates) > max_templates:
+                raise IrregularError
+        self._recent = recent
+        for size, (text, code) in self._recent.items():
+            if code < 0:
+                self._recent[size] = (text, int(looked_up[-1 - code]))
+        unknown = codes < 0
+        codes[unknown] = looked_up[-1 - codes[unknown]]
+
+    def _code(self, text: bytes) -> int:
+        """The template of a record in which digits are blanked, with the separator after it."""
         layout = self.layout
         assert layout is not None
-        if len(new) * MISS_SHARE > max(num_records, MIN_RECORDS_FOR_SHARE):
-            raise IrregularError
-        # where the record's text begins in the block's
-        offsets = np.cumsum(lengths + len(layout.separator))
-        offsets += len(layout.head) - len(layout.separator)
-        offsets -= lengths
-        bounds = np.searchsorted(holes, np.stack((offsets, offsets + lengths))).tolist()
-        for record, i in new.items():
-            low, high = bounds[0][i], bounds[1][i]
-            starts: list[int] = (holes[low:high] - offsets[i]).tolist()
-            ends: list[int] = [
-                start + len(str(number))
-                for start, number in zip(starts, numbers[low:high].tolist(), strict=True)
-            ]
-            parts = tuple(
-                [
-                    record[begin:end]
-                    for begin, end in zip([0, *ends], [*starts, len(record)], strict=True)
-                ]
-            )
-            self._cache[record] = self.templates.code(parts, layout.head, layout.tail)
-            self._cached_bytes += len(record)
+        return self.templates.code(text.translate(None, OTHER_DIGIT), layout)
 
     def flush(self) -> None:
         """Hands over what is pending. Raises GraphReadError for a number that does not fit."""
@@ -265,14 +285,9 @@ class BlockReader(Generic[_Pieces]):
         self._emit(piece)
         if self.templates.is_stale:
             self.templates.clear()
-            self._forget()
-        elif self._cached_bytes > CACHED_BLOCKS * self.window.block_bytes:
-            self._forget()
-
-    def _forget(self) -> None:
-        self._cache.clear()
-        self._recent.clear()
-        self._cached_bytes = 0
+            self._recent.clear()
+        elif len(self._recent) > MAX_RECENT:
+            self._recent.clear()
 
     def _located(
         self,

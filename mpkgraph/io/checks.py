@@ -13,6 +13,7 @@ from mpkgraph.model import ids
 from mpkgraph.model.graph import EventColumns, TaskColumns
 
 _RANK_IN_NAME = re.compile(r"task_graph_rank(\d{1,5})(?!\d)")
+CHECKED_TASKS = 1 << 14
 _REMEDY = "The graph is damaged or was edited: generate it again."
 
 
@@ -44,20 +45,22 @@ class EventIdCheck:
         self.message = ""
 
     def add(self, tasks: TaskColumns, first_task_id: int) -> None:
-        for field, column in (
-            ("dependent_event", tasks.dependent_events),
-            ("trigger_event", tasks.trigger_events),
-        ):
-            indices = ids.event_indices(column)
-            indices[ids.event_ranks(column) != self.rank] = -1
-            if not len(indices):
-                continue
-            at = int(indices.argmax())
-            if indices[at] > self.worst:
-                self.worst = int(indices[at])
-                self.message = (
-                    f"task {first_task_id + at}: {field} {int(column[at])} is event {self.worst}"
-                )
+        # pieces that stay in the processor's caches, and add nothing to the peak of memory
+        for begin in range(0, len(tasks), CHECKED_TASKS):
+            piece = slice(begin, begin + CHECKED_TASKS)
+            first = first_task_id + begin
+            self._add("dependent_event", tasks.dependent_events[piece], first)
+            self._add("trigger_event", tasks.trigger_events[piece], first)
+
+    def _add(self, field: str, column: npt.NDArray[np.uint64], first_task_id: int) -> None:
+        indices = ids.event_indices(column)
+        indices[ids.event_ranks(column) != self.rank] = -1
+        at = int(indices.argmax())
+        if indices[at] > self.worst:
+            self.worst = int(indices[at])
+            self.message = (
+                f"task {first_task_id + at}: {field} {int(column[at])} is event {self.worst}"
+            )
 
     def finish(self, num_events: int) -> None:
         """Raises GraphReadError when a task uses an event that the graph does not have."""

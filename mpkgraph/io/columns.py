@@ -51,15 +51,18 @@ class GrowingColumn:
         self._length = stop
         return self._data[start:stop]
 
+    def trim(self) -> None:
+        """Gives back the room that is left; for a column that has all its values."""
+        self._data.resize(self._length, refcheck=False)
+
     def view(self) -> Column:
         """What is there, until the next call of another method."""
         return self._data[: self._length]
 
     def take(self) -> Column:
         """The column; it is empty afterwards."""
+        self.trim()
         data = self._data
-        if self._length < len(data):
-            data.resize(self._length, refcheck=False)
         self._data = np.empty(0, data.dtype)
         self._length = 0
         return data
@@ -286,6 +289,11 @@ class EventColumnsBuilder:
             self.extras.add(key, first, codes)
         for name, column in self._scalars.items():
             column.extend(piece.scalars[name])
+
+    def trim(self) -> None:
+        """Gives back the room for more events."""
+        for column in self._scalars.values():
+            column.trim()
 
     def take(self) -> EventColumns:
         """The columns; none are left afterwards."""

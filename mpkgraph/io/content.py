@@ -58,6 +58,9 @@ class FileStamp:
     def of_path(cls, path: PathLike) -> FileStamp | None:
         """The stamp of the file that `path` leads to; None when that can't be read."""
         try:
+            # Opening a pipe, if only for a moment, would take its writer's data.
+            if not stat.S_ISREG(Path(path).stat().st_mode):
+                return None
             # Network file systems answer from memory unless the file is opened.
             descriptor = os.open(path, _OPEN)
         except (OSError, ValueError):

@@ -6,9 +6,10 @@ of the ordinary goes record by record through `fields`, which also words the err
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
-from operator import itemgetter
+from operator import itemgetter, le
 from typing import Any, TypeVar
 
 import numpy as np
@@ -42,8 +43,11 @@ _Record = TypeVar("_Record", TaskRecord, EventRecord)
 
 _SCALARS_OF_TASK = itemgetter(*TASK_SCALARS)
 _SCALARS_OF_EVENT = itemgetter(*EVENT_KEYS)
-_SLOT_FIELDS = itemgetter("base_ptr", "data_type", "offset", "dims", "strides")
+_LAYOUT_OF_SLOT = itemgetter("base_ptr", "data_type", "dims", "strides")
+_OFFSET_OF_SLOT = itemgetter("offset")
 _INT = {int}
+_LOWEST = [fields.TASK_RANGES[name].low for name in TASK_SCALARS]
+_HIGHEST = [fields.TASK_RANGES[name].high for name in TASK_SCALARS]
 _COLON = 58
 _NULL_TASK = TaskRecord(
     scalars=tuple(
@@ -227,16 +231,22 @@ def _tasks_at_once(docs: list[Any], layouts: LayoutTable) -> tuple[TaskPiece, in
 
 
 def _slots_at_once(slots: list[Any], layouts: LayoutTable) -> tuple[Column, Column]:
+    codes, offsets = _slot_codes(slots, layouts)
+    return np.array(codes, np.int32), np.array(offsets, np.int64)
+
+
+def _slot_codes(slots: list[Any], layouts: LayoutTable) -> tuple[list[Any], Sequence[int]]:
+    """Layouts and offsets of slots of the usual form. Raises _UnusualError or the like."""
     if not slots:
-        return np.empty(0, np.int32), np.empty(0, np.int64)
+        return [], []
     if set(map(type, slots)) != {dict} or set(map(len, slots)) != {len(SLOT_KEYS)}:
         raise _UnusualError
-    names, types, offsets, dims, strides = zip(*map(_SLOT_FIELDS, slots), strict=True)
+    offsets = list(map(_OFFSET_OF_SLOT, slots))
     if set(map(type, offsets)) != _INT or min(offsets) < 0 or max(offsets) > fields.INT64_MAX:
         raise _UnusualError
     # One text a slot: quicker to make and to look up than nested tuples, and it tells 1, 1.0 and
     # true apart, so that a text that is known needs no more checks.
-    texts = list(map(orjson.dumps, zip(names, types, dims, strides, strict=True)))
+    texts = list(map(orjson.dumps, map(_LAYOUT_OF_SLOT, slots)))
     known = layouts.codes_of_text
     codes = list(map(known.get, texts))
     if None in codes:
@@ -244,11 +254,48 @@ def _slots_at_once(slots: list[Any], layouts: LayoutTable) -> tuple[Column, Colu
             if code is None:
                 if texts[i] not in known:
                     slot = fields.check_slot(slots[i], "slot")
-                    known[texts[i]] = layouts.code(
+                    # a copy: the parser's own bytes keep the room that they were written in
+                    known[bytes(memoryview(texts[i]))] = layouts.code(
                         slot.base_ptr, slot.data_type, slot.dims, slot.strides, slot.extra
                     )
                 codes[i] = known[texts[i]]
-    return np.array(codes, np.int32), np.array(offsets, np.int64)
+    return codes, offsets
+
+
+@dataclass(slots=True)
+class PlainTask:
+    """A task's fields, its slots as codes of layouts and offsets."""
+
+    scalars: tuple[int, ...]
+    """In the order of TASK_SCALARS."""
+    num_inputs: int
+    layouts: list[int]
+    offsets: Sequence[int]
+    extras: Mapping[str, Any] = field(default_factory=dict)
+
+
+def plain_task(text: bytes, doc: Any, layouts: LayoutTable) -> PlainTask | None:
+    """A task from its text and what a parser made of it; None when anything in it is unusual."""
+    try:
+        scalars = _SCALARS_OF_TASK(doc)
+        inputs, outputs = doc["inputs"], doc["outputs"]
+        inputs = [] if inputs is None else inputs
+        outputs = [] if outputs is None else outputs
+        if not (
+            len(doc) == len(TASK_KEYS)
+            and type(inputs) is type(outputs) is list
+            and max(len(inputs), len(outputs)) <= MAX_SIDE_SLOTS
+            and set(map(type, scalars)) == _INT
+            and all(map(le, _LOWEST, scalars))
+            and all(map(le, scalars, _HIGHEST))
+            # every key has a colon, so that none can be there twice
+            and text.count(b":") == len(TASK_KEYS) + len(SLOT_KEYS) * (len(inputs) + len(outputs))
+        ):
+            return None
+        codes, offsets = _slot_codes(inputs + outputs, layouts)
+    except (_UnusualError, BadRecordError, KeyError, TypeError, ValueError, OverflowError):
+        return None
+    return PlainTask(scalars, len(inputs), codes, offsets)
 
 
 def _one_by_one(
@@ -309,7 +356,8 @@ def element_spans(text: bytes, *, closed: bool = False) -> list[tuple[int, int]]
         spans.append((opening, close + 1))
         start = close + 1
     at = start
-    while (at := text.find(b"null", at)) >= 0:
+    unclosed = text.find(b"{", start)
+    while (at := text.find(b"null", at, unclosed if unclosed >= 0 else len(text))) >= 0:
         spans.append((at, at + 4))
         at += 4
     if not closed:

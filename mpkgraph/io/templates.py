@@ -9,6 +9,8 @@ passed, and every marker came out in an integer field that may vary.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -26,13 +28,15 @@ from mpkgraph.io.columns import (
     TaskPiece,
 )
 from mpkgraph.io.fields import INT64_MAX, UINT64_MAX, BadRecordError, Range
-from mpkgraph.io.holes import IrregularError, Numbers
+from mpkgraph.io.holes import FIRST_DIGIT, IrregularError, Numbers
+from mpkgraph.io.records import PlainTask, plain_task
 from mpkgraph.model.graph import EVENT_KEYS, TASK_SCALARS
 
 MARKER = 1_000_000_007
 """Hole j is tried as MARKER + j: in the range of every field, and no likely value."""
-MAX_TEMPLATES = 1 << 14
-"""Real models have 260 to 1,441; beyond this the tables start anew."""
+MAX_TEMPLATE_BYTES = 1 << 19
+"""Text of templates that is kept. Real models have 260 to 1,441 of 1 to 2 KiB, few of which come
+again once others have come."""
 
 TASK_HOLES = (
     "dependent_event",
@@ -46,6 +50,29 @@ TASK_HOLES = (
     "offset",
 )
 EVENT_HOLES = EVENT_KEYS
+
+
+@dataclass(frozen=True, slots=True)
+class TextLayout:
+    """What all records of an array look like around their fields."""
+
+    head: bytes
+    """From the record's `{` to its first value."""
+    tail: bytes
+    """From its last value to its `}`."""
+    separator: bytes
+    """A tail, what is between two records, and a head."""
+    brace: int
+    """Bytes from a record's `{` to its first colon."""
+    blanks_before: int
+    blanks_after: int
+    hole_ends: npt.NDArray[np.bool_]
+    """Table over bytes: whether a key of a hole ends with it, as it is spelled here."""
+
+    @property
+    def begins_with_hole(self) -> bool:
+        """Whether the first key ends like one of a hole."""
+        return bool(self.hole_ends[self.head[self.brace - self.blanks_before - 2]])
 
 
 class OutOfRangeError(Exception):
@@ -94,6 +121,7 @@ class Templates:
 
     def clear(self) -> None:
         self._ids: dict[bytes, int] = {}
+        self._num_bytes = 0
         self._num_holes = _Rows(1)
         self._scalars = _Rows(3 * len(self.names))
         self._extras: list[dict[str, int]] = []
@@ -106,56 +134,51 @@ class Templates:
     @property
     def is_stale(self) -> bool:
         """Whether the tables should be cleared, between two batches."""
-        return len(self) > MAX_TEMPLATES or self._generation != self.extras.generation
+        is_full = self._num_bytes > MAX_TEMPLATE_BYTES
+        return is_full or self._generation != self.extras.generation
 
-    def code(self, parts: tuple[bytes, ...], head: bytes, tail: bytes) -> int:
-        """Number of the template. Raises IrregularError when it is none."""
-        num_holes = len(parts) - 1
-        text = b"\0".join(parts)
-        if text.count(0) != num_holes:
-            raise IrregularError  # no JSON text has a zero byte, so joining them is unambiguous
+    def code(self, text: bytes, layout: TextLayout) -> int:
+        """Number of the template of a record, given from its head to the next record's, with
+        FIRST_DIGIT for each hole. Raises IrregularError when it is none.
+        """
         code = self._ids.get(text)
         if code is None:
-            pieces = [head]
-            for marker, part in enumerate(parts, MARKER):
-                pieces += (part, b"%d" % marker)
-            pieces[-1] = tail
-            record = b"".join(pieces)
+            parts = text[: -len(layout.separator)].split(FIRST_DIGIT)
+            num_holes = len(parts) - 1
+            markers = [*map(b"%d".__mod__, range(MARKER, MARKER + num_holes)), layout.tail]
+            record = layout.head + b"".join(chain.from_iterable(zip(parts, markers, strict=True)))
             try:
-                doc = orjson.loads(record)
-                self._check_keys(record, doc)
-                self._add(doc, num_holes)
+                self._add(record, orjson.loads(record), num_holes)
             except (orjson.JSONDecodeError, BadRecordError):
                 raise IrregularError from None
             self._num_holes.add((num_holes,))
             code = self._ids[text] = len(self._ids)
+            self._num_bytes += len(text)
         return code
 
-    def _check_keys(self, text: bytes, doc: Any) -> None:
-        keys = fields.count_nested_keys(doc)
-        if text.count(b":") != keys and fields.duplicate_key(text) is not None:
-            raise IrregularError
-
-    def _add(self, doc: Any, num_holes: int) -> None:
+    def _add(self, text: bytes, doc: Any, num_holes: int) -> None:
+        """Adds a record's parsed text. Raises BadRecordError or IrregularError, and adds nothing
+        then.
+        """
         raise NotImplementedError
 
     def _add_record(
         self, scalars: Sequence[int], extras: Mapping[str, Any], seen: list[int], num_holes: int
     ) -> None:
         """Adds a checked record; `seen` are its other holes."""
-        holes, constants, signs = [], [], []
-        for value in scalars:
+        holes = [-1] * len(scalars)
+        signs = [1] * len(scalars)
+        constants = list(scalars)
+        for i, value in enumerate(scalars):
             hole = abs(value) - MARKER
             if 0 <= hole < num_holes:
                 seen.append(hole)
-                holes.append(hole)
-                constants.append(0)
-                signs.append(-1 if value < 0 else 1)
-            else:
-                holes.append(-1)
-                # ids above int64 keep their bits
-                constants.append(value if value <= INT64_MAX else value - (1 << 64))
-                signs.append(1)
+                holes[i] = hole
+                constants[i] = 0
+                if value < 0:
+                    signs[i] = -1
+            elif value > INT64_MAX:
+                constants[i] = value - (1 << 64)  # ids above int64 keep their bits
         # Every hole in exactly one field: none in a string, a dim or an unknown field.
         if len(seen) != num_holes or len(set(seen)) != num_holes:
             raise IrregularError
@@ -217,6 +240,14 @@ class Templates:
         return columns
 
 
+def _check_text(text: bytes, doc: Any) -> None:
+    if fields.has_huge_number(doc):
+        raise IrregularError
+    keys = fields.count_nested_keys(doc)
+    if text.count(b":") != keys and fields.duplicate_key(text) is not None:
+        raise IrregularError
+
+
 def _check_range(
     values: Numbers, negative: npt.NDArray[np.bool_] | None, allowed: Range, field: str
 ) -> None:
@@ -254,27 +285,31 @@ class TaskTemplates(Templates):
         self._sides = _Rows(3)  # inputs, slots, first slot in _slots
         self._slots = _Rows(3)  # layout, hole or -1, offset
 
-    def _add(self, doc: Any, num_holes: int) -> None:
-        task = fields.check_task(doc)
-        if fields.has_huge_number(doc):
-            raise IrregularError
+    def _add(self, text: bytes, doc: Any, num_holes: int) -> None:
+        task = plain_task(text, doc, self.layouts) or self._any_task(text, doc)
         rows = []
         seen: list[int] = []
-        for slot in (*task.inputs, *task.outputs):
-            hole, offset = slot.offset - MARKER, 0
+        for layout, offset in zip(task.layouts, task.offsets, strict=True):
+            hole = offset - MARKER
             if 0 <= hole < num_holes:
                 seen.append(hole)
+                rows.append((layout, hole, 0))
             else:
-                hole, offset = -1, slot.offset
-            layout = self.layouts.code(
-                slot.base_ptr, slot.data_type, slot.dims, slot.strides, slot.extra
-            )
-            rows.append((layout, hole, offset))
+                rows.append((layout, -1, offset))
         first = len(self._slots)
         self._add_record(task.scalars, task.extras, seen, num_holes)
-        self._sides.add((len(task.inputs), len(rows), first))
+        self._sides.add((task.num_inputs, len(rows), first))
         for row in rows:
             self._slots.add(row)
+
+    def _any_task(self, text: bytes, doc: Any) -> PlainTask:
+        task = fields.check_task(doc)
+        _check_text(text, doc)
+        slots = [*task.inputs, *task.outputs]
+        code = self.layouts.code
+        layouts = [code(x.base_ptr, x.data_type, x.dims, x.strides, x.extra) for x in slots]
+        offsets = [x.offset for x in slots]
+        return PlainTask(task.scalars, len(task.inputs), layouts, offsets, task.extras)
 
     def piece(self, codes: npt.NDArray[np.int32], numbers: Numbers) -> TaskPiece:
         """Columns of tasks from their templates and numbers (and a spare zero at the end).
@@ -321,10 +356,9 @@ class EventTemplates(Templates):
     ranges = fields.EVENT_RANGES
     dtypes = EVENT_DTYPES
 
-    def _add(self, doc: Any, num_holes: int) -> None:
+    def _add(self, text: bytes, doc: Any, num_holes: int) -> None:
         event = fields.check_event(doc)
-        if fields.has_huge_number(doc):
-            raise IrregularError
+        _check_text(text, doc)
         self._add_record(event.scalars, event.extras, [], num_holes)
 
     def piece(self, codes: npt.NDArray[np.int32], numbers: Numbers) -> EventPiece:

@@ -264,7 +264,12 @@ class TaskGraph:
     @cached_property
     def tensors(self) -> tuple[str, ...]:
         """Names of the tensors in order of first use; `nullptr` is none."""
-        return tuple(dict.fromkeys(x.base_ptr for x in self.layouts if not x.is_null))
+        places = self.tasks.slot_layouts
+        first_slots = np.full(len(self.layouts), len(places), dtype=np.int64)
+        # The last assignment to a layout wins: its first slot, when slots come last to first
+        first_slots[places[::-1]] = np.arange(len(places) - 1, -1, -1)
+        used = (self.layouts[i] for i in np.argsort(first_slots, kind="stable").tolist())
+        return tuple(dict.fromkeys(x.base_ptr for x in used if not x.is_null))
 
     @cached_property
     def layout_tensors(self) -> Int64Column:

@@ -16,7 +16,9 @@ def paths_text(out: TextWriter, found: Paths, context: GraphContext, *, all_aske
     title = f"paths from task {found.source} to task {found.target}"
     if not found.paths:
         out.heading(title, "none")
-        if found.reverse:
+        if found.source == found.target:
+            out.paragraph("it is one task: give two")
+        elif found.reverse:
             out.paragraph(
                 f"task {found.source} waits for task {found.target}, not the other way round: "
                 f"see --path {found.target} {found.source}"

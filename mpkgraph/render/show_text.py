@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mpkgraph.render.escape import printable
 from mpkgraph.render.text import TextWriter, cell, count, size
 
 if TYPE_CHECKING:
@@ -33,9 +34,9 @@ def task_text(out: TextWriter, task: TaskDetail) -> None:
             ("operator", _operator_of(task)),
             ("grid position", _grid_position(task)),
             ("level", None if task.level < 0 else task.level),
-            ("first task", "yes, it waits on nothing" if task.is_first_task else None),
+            ("first task", "yes (listed in first_tasks)" if task.is_first_task else None),
             ("metadata", _metadata(task.metadata)),
-            *((key, value) for key, value in task.extras.items()),
+            *unknown_fields(task.extras),
         ]
     )
     _event_side(out, "waits on", task.dependent_event, task.waits_on, triggered=True)
@@ -63,7 +64,7 @@ def event_text(out: TextWriter, event: EventDetail) -> None:
             ("triggered from elsewhere", _elsewhere(event.triggering_elsewhere)),
             ("waiting", groups_text(event.waiting) or "no task of this rank"),
             ("waiting elsewhere", _elsewhere(event.waiting_elsewhere)),
-            *((key, value) for key, value in event.extras.items()),
+            *unknown_fields(event.extras),
         ]
     )
     missing = _missing_triggers(event)
@@ -85,7 +86,7 @@ def operator_text(out: TextWriter, operator: OperatorDetail) -> None:
             ("grid_dim", f"({', '.join(map(str, operator.grid_dim))})"),
             ("subtasks", operator.num_subtasks if operator.num_subtasks > 1 else None),
             ("tasks", f"{count(operator.num_tasks, 'task')}: {_ranges(operator.task_ranges)}"),
-            ("missing tasks", f"{missing} (null in the file)" if missing else None),
+            ("missing tasks", f"{missing} (not in the file)" if missing else None),
             ("levels", _levels(operator.first_level, operator.last_level)),
             ("metadata", _metadata_rule(operator.metadata)),
             ("events in", _counted_ranges(operator.num_events_in, operator.events_in)),
@@ -248,6 +249,13 @@ def extents(dims: Sequence[int], known: Sequence[bool], *, exact: bool = False) 
     return "x".join(
         f"{'' if sure or exact else '≥'}{dim}" for dim, sure in zip(dims, known, strict=True)
     )
+
+
+def unknown_fields(extras: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Fields that this version does not know, their values as JSON."""
+    import orjson
+
+    return [(printable(key), orjson.dumps(value).decode()) for key, value in extras.items()]
 
 
 def groups_text(groups: Sequence[TaskGroup]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from mpkgraph.render.show_text import extents
+from mpkgraph.render.show_text import extents, unknown_fields
 from mpkgraph.render.text import TextWriter, cell, count, size
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def summary_text(out: TextWriter, summary: Summary, *, full: bool = False) -> No
                 if summary.num_remote_triggers
                 else None,
             ),
-            *((key, value) for key, value in summary.extras.items()),
+            *unknown_fields(summary.extras),
         ]
     )
     if summary.cycle:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -13,6 +14,7 @@ import orjson
 import pytest
 
 from mpkgraph.io.reader import read_graph
+from tests import goldens
 from tests.cli.conftest import EXAMPLE, ROOT
 
 HELP_CLICK = "8.5"
@@ -281,3 +283,79 @@ def test_version_and_module(mpkgraph):
     from mpkgraph import __version__
 
     assert __version__ in mpkgraph("--version").out
+
+
+def shell(command, **environment):
+    return subprocess.run(
+        f"{sys.executable} -m mpkgraph show {command}",
+        shell=True,
+        capture_output=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, **environment},
+    )
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_output_that_cannot_be_encoded_is_escaped(example, encoding):
+    done = shell(f"{example} --no-cache", PYTHONIOENCODING=encoding)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert rb"\u2192" in done.stdout
+
+
+def test_closed_streams(example, tmp_path):
+    done = shell(f"{example} --no-cache >&-")
+    assert (done.returncode, done.stderr) == (0, b"")
+    done = shell(f"{example} --no-cache 2>&-")
+    assert done.returncode == 0
+    assert b"tasks" in done.stdout
+    assert shell(f"{tmp_path}/nothing.json 2>&-").returncode == 3
+
+
+def test_head_is_no_finding(example):
+    script = f"{sys.executable} -m mpkgraph show {example} --task all --no-cache | head -1"
+    code = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {script}"], capture_output=True, check=False
+    )
+    assert (code.returncode, code.stderr) == (0, b"")
+
+
+def test_a_named_pipe_is_read_once(example, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(f"exec timeout 50 cat {example} > {pipe}", shell=True) as writer:
+        done = shell(f"{pipe} --list operators --csv")
+        writer.kill()
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == 36
+
+
+@pytest.mark.parametrize("option", ["-o", "--extract"])
+def test_the_graph_is_not_overwritten(mpkgraph, example, tmp_path, option):
+    path = tmp_path / "task_graph_rank0.json"
+    path.write_bytes(example.read_bytes())
+    result = mpkgraph("show", path, "--operator", "5", option, path)
+    assert result.code == 2
+    assert "overwrite" in result.err
+    assert path.read_bytes() == example.read_bytes()
+
+
+@pytest.mark.parametrize("event", [2**64, 2**63 + 3, 0x1F00000000000003])
+def test_what_is_no_event_id_is_refused(mpkgraph, example, event):
+    result = mpkgraph("show", example, "--event", event)
+    assert (result.code, result.out) == (2, "")
+    assert str(event) in result.err
+
+
+def test_branches_of_a_fork_are_not_folded(mpkgraph, tmp_path):
+    golden = goldens.get("tests/test_fork_point-cc90")
+    text = mpkgraph("show", golden.write_graph(tmp_path)).out
+    assert text.count("rmsnorm") + text.count("rms_norm") >= 3
+
+
+def test_unknown_fields_are_shown_as_json(mpkgraph, example, tmp_path):
+    document = orjson.loads(example.read_bytes())
+    document["all_tasks"][20]["prio"] = {"a": [1, None]}
+    path = tmp_path / "task_graph_rank0.json"
+    path.write_bytes(orjson.dumps(document))
+    assert '{"a":[1,null]}' in mpkgraph("show", path, "--task", "20").out

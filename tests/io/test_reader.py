@@ -224,9 +224,9 @@ def test_many_templates_take_the_general_path(
 
 def test_templates_start_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = goldens.get(FORK).graph_bytes()
-    monkeypatch.setattr("mpkgraph.io.templates.MAX_TEMPLATES", 2)
+    monkeypatch.setattr("mpkgraph.io.templates.MAX_TEMPLATE_BYTES", 2000)
     monkeypatch.setattr(blocks, "MIN_RECORDS_FOR_SHARE", 10_000)
-    monkeypatch.setattr(blocks, "CACHED_BLOCKS", 0)
+    monkeypatch.setattr(blocks, "MAX_RECENT", 0)
     monkeypatch.setattr(document, "BATCH_RECORDS", 3)
     monkeypatch.setattr(reader, "BLOCK_BYTES", 4000)
     assert as_lists(read(tmp_path, text)) == reference(text)

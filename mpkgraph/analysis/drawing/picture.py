@@ -16,7 +16,7 @@ MAX_TASKS = 500
 """A task is drawn with its slots: 500 make a page of 7 x 12 thousand points."""
 
 LARGE_REMEDY = (
-    "Draw the operator graph instead of tasks, select less, fold the model's layers, "
+    "Draw the operator graph instead of tasks, select less, leave --full out, "
     "or give --force to draw it all the same"
 )
 
