@@ -9,6 +9,7 @@ import sys
 from typing import NoReturn
 
 import click
+from click.utils import PacifyFlushWrapper
 
 from mpkgraph._version import __version__
 from mpkgraph.cli.show import show
@@ -47,10 +48,10 @@ def run(argv: list[str] | None = None) -> int:
         sys.stdout.flush()
     except click.exceptions.Exit as exit_:
         return exit_.exit_code
-    except SystemExit as exit_:
+    except SystemExit:
         # click ends a command whose reader has gone (`| head`) with 1, which means findings here,
         # and puts a wrapper around the dead stream
-        if isinstance(sys.stdout, click.utils.PacifyFlushWrapper):
+        if isinstance(sys.stdout, PacifyFlushWrapper):
             return 0
         raise
     except click.Abort:
