@@ -9,12 +9,12 @@ import sys
 from typing import NoReturn
 
 import click
-from click.utils import PacifyFlushWrapper
 
 from mpkgraph._version import __version__
 from mpkgraph.cli.show import show
 from mpkgraph.errors import MpkGraphError
 
+COMPLETION_VARIABLE = "_MPKGRAPH_COMPLETE"
 EXIT_INTERRUPTED = 130
 EXIT_UNREADABLE = 3
 EXIT_WRONG_USAGE = 2
@@ -49,11 +49,10 @@ def run(argv: list[str] | None = None) -> int:
     except click.exceptions.Exit as exit_:
         return exit_.exit_code
     except SystemExit:
-        # click ends a command whose reader has gone (`| head`) with 1, which means findings here,
-        # and puts a wrapper around the dead stream
-        if isinstance(sys.stdout, PacifyFlushWrapper):
-            return 0
-        raise
+        if COMPLETION_VARIABLE in os.environ:
+            raise
+        # The reader of our output has gone (`| head`); click ends with 1, which means findings here
+        return 0
     except click.Abort:
         return EXIT_INTERRUPTED
     except click.ClickException as error:
