@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from mpkgraph.model.ids import NUM_FIXED_TASKS
 from mpkgraph.model.operator import Grid
-from mpkgraph.views.layer_dag import (
+from mpkgraph.planner.dag import (
     MAX_TENSOR_DIMS,
     Edge,
     EmissionError,

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpkgraph.views.emission import emission
-from mpkgraph.views.layer_dag import EmissionError, LayerShape, TooManyTasksError
+from mpkgraph.planner.dag import EmissionError, LayerShape, TooManyTasksError
+from mpkgraph.planner.emission import emission
 
 ROWS, WHOLE = (0, -1, -1), (-1, -1, -1)
 
