@@ -1,14 +1,15 @@
-"""Which task ids Mirage's generator gives to each grid point of each layer.
+"""Which task ids and events Mirage's generator makes of layers.
 
 Tasks are laid out event by event (`register_mugraph` in `src/kernel/runtime.cc` at `de8745d`). A
 layer after one producer is one run of tasks; consumers of a fork take turns within each event of
-the fork; a join is laid out by its own events.
+the fork; a join is laid out by its own events. Whatever emits a group of events says three things
+of each: the boxes of consumers that it gates, in order, and the boxes of producers that trigger it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +17,16 @@ import numpy.typing as npt
 
 from mpkgraph.model.ids import NUM_FIXED_TASKS
 from mpkgraph.model.operator import Grid
+from mpkgraph.planner.boxes import (
+    Boxes,
+    Int64Array,
+    TooManyBlocksError,
+    chain_boxes,
+    event_grid,
+    fork_boxes,
+    join_boxes,
+)
 from mpkgraph.planner.dag import (
-    MAX_TENSOR_DIMS,
     Edge,
     EmissionError,
     LayerDag,
@@ -28,38 +37,68 @@ from mpkgraph.planner.dag import (
 FIRST_EVENT_INDEX = 2
 """Events 0 (termination) and 1 (launch) belong to no layer."""
 
-Int64Array = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Emission:
-    """Task ids of every layer.
+    """Task ids of every layer, and the events that order them.
 
     `task_ids[i]` are those of layer i in grid order (x slowest), the subtasks of a point together.
-    Ids that no layer holds are tasks emitted twice, of which the generator keeps the later one.
+    Ids that no layer holds are tasks emitted twice, of which the generator keeps the later one, and
+    tasks beyond the grid of their layer.
     """
 
     num_tasks: int
     """The two fixed tasks included."""
     task_ids: tuple[Int64Array, ...]
+    first_tasks: Int64Array
+    """Ids of the tasks of layers that wait for nothing, in the order of emission."""
     dependent_events: Int64Array
     """For each task the index of the event it waits for; -1 where it waits for none."""
+    trigger_events: Int64Array
+    """For each task the index of the event it triggers; -1 where it triggers none."""
+    event_first_tasks: Int64Array
+    """For each event from `FIRST_EVENT_INDEX` on the first task that waits for it."""
+    event_last_tasks: Int64Array
+    """... and the one after the last."""
+    event_triggers: Int64Array
+    """How many triggers complete it (`num_triggers`)."""
+    event_is_remote: BoolArray
+    """Whether other GPUs trigger it, through NVSHMEM."""
+    num_end_triggers: int
+    """Triggers of the end event, whose index is `num_events - 1`."""
     producers: tuple[tuple[int, ...], ...]
     """For each layer those that it waits for, after residual edges are stripped."""
 
+    @property
+    def num_events(self) -> int:
+        """All events: the two fixed ones and the end of the graph included."""
+        return FIRST_EVENT_INDEX + len(self.event_triggers) + 1
+
 
 def emission(layers: Sequence[LayerShape], *, max_tasks: int) -> Emission:
-    """The task ids of `layers`, given in program order.
+    """The task ids and events of `layers`, given in program order.
 
-    Raises EmissionError where Mirage refuses the layers, TooManyTasksError beyond `max_tasks`.
+    Raises EmissionError where Mirage refuses the layers or dies of them, TooManyTasksError beyond
+    `max_tasks`.
     """
     total = NUM_FIXED_TASKS
     for index, layer in enumerate(layers):
         total += layer.num_tasks
         if total > max_tasks:
             raise TooManyTasksError(index, f"the layers up to here make {total} tasks")
-    dag = LayerDag(layers)
-    return _Emitter(dag, max_tasks).run()
+    return _Emitter(LayerDag(layers), max_tasks).run()
+
+
+@dataclass(frozen=True)
+class _Events:
+    """Consecutive events: what each gates and how many triggers complete it."""
+
+    first_tasks: Int64Array
+    last_tasks: Int64Array
+    num_triggers: Int64Array
+    is_remote: bool
 
 
 class _Emitter:
@@ -69,9 +108,11 @@ class _Emitter:
         self.dag = dag
         self.max_tasks = max_tasks
         self.task_ids = [np.full(x.num_tasks, -1, dtype=np.int64) for x in dag.layers]
+        self.triggers = [np.full(x.num_tasks, -1, dtype=np.int64) for x in dag.layers]
         self.num_tasks = NUM_FIXED_TASKS
         self.num_events = FIRST_EVENT_INDEX
-        self.dependents: list[Int64Array] = [np.full(NUM_FIXED_TASKS, -1, dtype=np.int64)]
+        self.first_tasks: list[Int64Array] = []
+        self.events: list[_Events] = []
 
     def run(self) -> Emission:
         dag = self.dag
@@ -84,103 +125,211 @@ class _Emitter:
             for position, edge in enumerate(out)
         }
         for index in dag.order():
-            into = dag.in_edges[index]
-            if index in branch:
-                if branch[index] == 0:
-                    self._fork(into[0].producer)
-            elif not into:
-                self._emit(
-                    [(index, np.zeros((1, 3), np.int64), list(self._grid(index)))], wait=False
-                )
-            elif dag.is_join[index]:
-                blocks = into[0].consumer_blocks
-                events = _events_of(self._grid(index), blocks)
-                self._emit([(index, events * np.array(blocks), blocks)])
-            else:
-                self._chain(index, into[0])
+            self._layer(index, branch.get(index))
         for index, ids in enumerate(self.task_ids):
             if (ids < 0).any():
-                raise EmissionError(index, "the generator leaves out some of its tasks")
-        return Emission(
-            num_tasks=self.num_tasks,
-            task_ids=tuple(self.task_ids),
-            dependent_events=np.concatenate(self.dependents),
-            producers=tuple(tuple(sorted({e.producer for e in x})) for x in dag.in_edges),
+                raise EmissionError(index, *_left_out(dag, index, branch))
+        return self._result()
+
+    def _layer(self, index: int, branch: int | None) -> None:
+        into = self.dag.in_edges[index]
+        try:
+            if branch is not None:
+                if branch == 0:  # the first branch emits the others too
+                    self._fork(into[0].producer)
+            elif not into:
+                self._source(index)
+            elif self.dag.is_join[index]:
+                self._join(index)
+            else:
+                self._chain(index, into[0])
+        except TooManyBlocksError:
+            raise TooManyTasksError(index, "its events repeat tasks without end") from None
+
+    def _source(self, index: int) -> None:
+        count = self.dag.layers[index].num_tasks
+        ids = np.arange(self.num_tasks, self.num_tasks + count, dtype=np.int64)
+        self.task_ids[index][:] = ids
+        self.first_tasks.append(ids)
+        self.num_tasks += count
+
+    def _chain(self, index: int, edge: Edge) -> None:
+        # Of several edges from one producer only the first makes events.
+        consumers, producers = chain_boxes(
+            tuple(edge.event_dims),
+            edge.input_map,
+            edge.output_map,
+            self._grid(index),
+            self._grid(edge.producer),
         )
+        self._emit([(index, consumers)], [(edge.producer, producers)])
+
+    def _fork(self, producer: int) -> None:
+        edges = self.dag.out_edges[producer]
+        grid, blocks = self._grid(producer), tuple(edges[0].producer_blocks)
+        branches = [
+            (
+                edge.consumer,
+                fork_boxes(
+                    grid,
+                    blocks,
+                    edge.output_map,
+                    edge.input_map,
+                    tuple(edge.consumer_blocks),
+                    self._grid(edge.consumer),
+                ),
+            )
+            for edge in edges
+        ]
+        self._emit(branches, [(producer, event_grid(grid, blocks))])
+
+    def _join(self, index: int) -> None:
+        edges = self.dag.in_edges[index]
+        grid, blocks = self._grid(index), tuple(edges[0].consumer_blocks)
+        sources = [
+            (
+                edge.producer,
+                join_boxes(
+                    grid,
+                    blocks,
+                    edge.input_map,
+                    edge.output_map,
+                    tuple(edge.producer_blocks),
+                    self._grid(edge.producer),
+                ),
+            )
+            for edge in edges
+        ]
+        for producer, boxes in sources:
+            if not boxes.inside.all():
+                raise EmissionError(
+                    producer,
+                    "it is joined with others, and events ask for blocks beyond its grid: Mirage "
+                    "dies of a segmentation fault",
+                    "Map each grid axis to a tensor dim of its own",
+                )
+        self._emit([(index, event_grid(grid, blocks))], sources)
 
     def _grid(self, index: int) -> Grid:
         return self.dag.layers[index].grid_dim
 
-    def _chain(self, index: int, edge: Edge) -> None:
-        grid = self._grid(index)
-        events = np.indices(edge.event_dims).reshape(MAX_TENSOR_DIMS, -1)
-        low = np.zeros((events.shape[1], 3), dtype=np.int64)
-        blocks = list(grid)
-        for axis, dim in enumerate(edge.input_map):
-            if 0 <= dim < MAX_TENSOR_DIMS:
-                blocks[axis] = grid[axis] // edge.event_dims[dim]
-                low[:, axis] = events[dim] * blocks[axis]
-        self._emit([(index, low, blocks)])
+    def _emit(self, branches: list[tuple[int, Boxes]], sources: list[tuple[int, Boxes]]) -> None:
+        """Append events: each gates the boxes of all branches, one after the other.
 
-    def _fork(self, producer: int) -> None:
-        edges = self.dag.out_edges[producer]
-        events = _events_of(self._grid(producer), edges[0].producer_blocks)
-        branches = []
-        for edge in edges:
-            low = np.zeros_like(events)
-            for axis, dim in enumerate(edge.input_map):
-                if 0 <= dim < MAX_TENSOR_DIMS and dim in edge.output_map:
-                    source = edge.output_map.index(dim)
-                    low[:, axis] = events[:, source] * edge.consumer_blocks[axis]
-            branches.append((edge.consumer, low, edge.consumer_blocks))
-        self._emit(branches)
-
-    def _emit(
-        self, branches: Iterable[tuple[int, Int64Array, list[int]]], *, wait: bool = True
-    ) -> None:
-        """Append tasks: for each event the boxes of all branches, one after the other.
-
-        A branch is (layer, first grid point of each event's box, size of the boxes).
+        A branch or source is (layer, the box of its blocks in each event).
         """
-        members = [(layer, self._box_tasks(layer, low, size)) for layer, low, size in branches]
-        num_events = len(members[0][1])
-        per_event = sum(tasks.shape[1] for _, tasks in members)
+        layers = self.dag.layers
+        num_events = len(branches[0][1])
+        per_event = sum(x.volume * layers[layer].num_subtasks for layer, x in branches)
         if self.num_tasks + num_events * per_event > self.max_tasks:
-            raise TooManyTasksError(members[0][0], "its events repeat tasks without end")
-        start = self.num_tasks
-        for layer, tasks in members:
-            first = start + per_event * np.arange(num_events, dtype=np.int64)
-            ids = first[:, None] + np.arange(tasks.shape[1], dtype=np.int64)
-            np.maximum.at(self.task_ids[layer], tasks.ravel(), ids.ravel())  # the last one stays
+            raise TooManyTasksError(branches[0][0], "its events repeat tasks without end")
+        indices = self.num_events + np.arange(num_events, dtype=np.int64)
+        firsts = self.num_tasks + per_event * np.arange(num_events, dtype=np.int64)
+        start = 0
+        for layer, boxes in branches:
+            subtasks = layers[layer].num_subtasks
+            tasks = boxes.tasks(subtasks)
+            ids = firsts[:, None] + (start + np.arange(tasks.shape[1], dtype=np.int64))
+            inside = boxes.tasks_inside(subtasks)
+            # Of a task that is emitted twice the later one stays
+            np.maximum.at(self.task_ids[layer], tasks[inside], ids[inside])
             start += tasks.shape[1]
+        num_triggers = np.zeros(num_events, dtype=np.int64)
+        for layer, boxes in sources:
+            subtasks = layers[layer].num_subtasks
+            if subtasks == 0 and boxes.volume:
+                raise EmissionError(
+                    layer,
+                    "it puts to other GPUs, and there is only one: Mirage dies of a segmentation "
+                    "fault",
+                    "Give a world_size of at least 2, or leave the all-reduce out",
+                )
+            tasks = boxes.tasks(subtasks)
+            events = np.broadcast_to(indices[:, None], tasks.shape)
+            # Of several events of one task the last one stays
+            np.maximum.at(self.triggers[layer], tasks.ravel(), events.ravel())
+            num_triggers += tasks.shape[1]
+        self.events.append(
+            _Events(
+                firsts,
+                firsts + per_event,
+                num_triggers,
+                any(layers[layer].is_remote for layer, _ in sources),
+            )
+        )
         self.num_tasks += num_events * per_event
-        if wait:
-            events = self.num_events + np.arange(num_events, dtype=np.int64)
-            self.dependents.append(np.repeat(events, per_event))
-            self.num_events += num_events
-        else:
-            self.dependents.append(np.full(num_events * per_event, -1, dtype=np.int64))
+        self.num_events += num_events
 
-    def _box_tasks(self, layer: int, low: Int64Array, size: list[int]) -> Int64Array:
-        """(events, tasks of one event): positions in the layer's grid order."""
-        shape = self.dag.layers[layer]
-        num_points = len(low) * math.prod(size)
-        if num_points * shape.num_subtasks > self.max_tasks:
-            raise TooManyTasksError(layer, "its events repeat tasks without end")
-        points: Int64Array = low[:, :, None] + np.indices(size).reshape(3, -1)
-        if points.size and (points.max(axis=(0, 2)) >= shape.grid_dim).any():
-            raise EmissionError(layer, "the generator steps outside its grid")
-        _, ny, nz = shape.grid_dim
-        linear: Int64Array = (points[:, 0] * ny + points[:, 1]) * nz + points[:, 2]
-        if shape.num_subtasks == 1:
-            return linear
-        subtasks = np.arange(shape.num_subtasks, dtype=np.int64)
-        tasks: Int64Array = linear[:, :, None] * shape.num_subtasks + subtasks
-        return tasks.reshape(len(low), -1)
+    def _result(self) -> Emission:
+        end_triggers = self._end(self.num_events)
+        triggers = np.full(self.num_tasks, -1, dtype=np.int64)
+        for ids, events in zip(self.task_ids, self.triggers, strict=True):
+            triggers[ids] = events
+        first_tasks = _joined([x.first_tasks for x in self.events])
+        last_tasks = _joined([x.last_tasks for x in self.events])
+        dependents = np.full(self.num_tasks, -1, dtype=np.int64)
+        gated = np.arange(FIRST_EVENT_INDEX, self.num_events, dtype=np.int64)
+        tasks = np.repeat(gated, last_tasks - first_tasks)
+        # Events gate consecutive tasks, in their order
+        dependents[_ranges(first_tasks, last_tasks)] = tasks
+        return Emission(
+            num_tasks=self.num_tasks,
+            task_ids=tuple(self.task_ids),
+            first_tasks=_joined(self.first_tasks),
+            dependent_events=dependents,
+            trigger_events=triggers,
+            event_first_tasks=first_tasks,
+            event_last_tasks=last_tasks,
+            event_triggers=_joined([x.num_triggers for x in self.events]),
+            event_is_remote=np.repeat(
+                np.array([x.is_remote for x in self.events], dtype=np.bool_),
+                [len(x.num_triggers) for x in self.events],
+            ),
+            num_end_triggers=end_triggers,
+            producers=tuple(tuple(sorted({e.producer for e in x})) for x in self.dag.in_edges),
+        )
+
+    def _end(self, end_event: int) -> int:
+        """Let the first task of each block of the leaves trigger the end; how many do."""
+        count = 0
+        for index, out in enumerate(self.dag.out_edges):
+            layer = self.dag.layers[index]
+            if not out:
+                if layer.num_subtasks == 0:
+                    raise EmissionError(
+                        index,
+                        "it puts to other GPUs, and there is only one: Mirage dies of a "
+                        "segmentation fault",
+                        "Give a world_size of at least 2, or leave the all-reduce out",
+                    )
+                self.triggers[index][:: layer.num_subtasks] = end_event
+                count += math.prod(layer.grid_dim)
+        return count
 
 
-def _events_of(grid: Grid, blocks: list[int]) -> Int64Array:
-    """(events, 3): positions of the events along the grid axes, z fastest."""
-    counts = [size // max(block, 1) for size, block in zip(grid, blocks, strict=True)]
-    events: Int64Array = np.indices(counts).reshape(3, -1).T
-    return events
+def _left_out(dag: LayerDag, index: int, branch: dict[int, int]) -> tuple[str, str]:
+    if index in branch:
+        fork = dag.in_edges[index][0].producer
+        twice = {e.consumer for e in dag.out_edges[fork]}
+        edges = [e.consumer for e in dag.out_edges[fork]]
+        if any(edges.count(x) > 1 for x in twice):
+            what = (
+                f"layer {fork} forks, and a consumer reads it through two slots: the generator "
+                "leaves out all the fork's consumers and dies of a segmentation fault"
+            )
+            remedy = "Let a consumer that reads the fork through one slot come first, or copy it"
+            return what, remedy
+    what = "the generator leaves out some of its tasks and aborts: two grid axes split one dim"
+    return what, "Map each grid axis to a tensor dim of its own"
+
+
+def _joined(arrays: list[Int64Array]) -> Int64Array:
+    return np.concatenate([np.empty(0, dtype=np.int64), *arrays])
+
+
+def _ranges(first: Int64Array, last: Int64Array) -> Int64Array:
+    """All integers of the half-open ranges, one range after the other."""
+    counts = last - first
+    within = np.arange(counts.sum(), dtype=np.int64) - np.repeat(np.cumsum(counts) - counts, counts)
+    found: Int64Array = np.repeat(first, counts) + within
+    return found

@@ -34,6 +34,7 @@ class RegisteredLayer:
             inputs=tuple((x.tensor, x.input_map) for x in self.inputs),
             outputs=tuple((x.tensor, x.input_map) for x in self.outputs),
             num_subtasks=record.num_gpus - 1 if self.row.name == ALLGATHER_PUT else 1,
+            is_remote=self.row.name == ALLGATHER_PUT,
         )
 
     @property
