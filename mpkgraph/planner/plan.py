@@ -10,10 +10,11 @@ from mpkgraph.catalog import DEFAULT, Catalog
 from mpkgraph.catalog.registered import (
     REGISTERED_TASKS,
     MissingParamError,
+    MissingStrideError,
     NullSlotError,
     SlotFacts,
     TaskFacts,
-    UndefinedVariantError,
+    UncheckedSlotFacts,
 )
 from mpkgraph.errors import CompileError
 from mpkgraph.model.graph import NULL_TASK_TYPE, Int64Column, TaskGraph
@@ -87,6 +88,8 @@ class _Planner:
         self.tasks = tasks
         self.catalog = catalog
         self.tiles = LayerTiles(record, catalog)
+        self.undefined: list[tuple[RegisteredLayer, str]] = []
+        """Layers whose variant hangs on memory that Mirage never wrote, and what it reads."""
 
     def run(self) -> Plan:
         self._check_rank()
@@ -101,7 +104,7 @@ class _Planner:
         except LayerError as error:
             self._refuse(error)
         graph = self._graph(layers, variants, order, columns)
-        warnings = plan_warnings(self.record, layers, order, graph)
+        warnings = plan_warnings(self.record, layers, order, graph, self.undefined)
         return Plan(self.record, graph, recorded, order.task_ids, warnings)
 
     def _emission(self, layers: list[RegisteredLayer]) -> Emission:
@@ -165,17 +168,12 @@ class _Planner:
 
     def _variant(self, layer: RegisteredLayer) -> int:
         """The layer's `variant_id`; the registrar sees the layer before the generator does."""
-        task = layer.recorded.graph.register_task
-        params = tuple(int(x) for x in (task.params if task and task.params else ()))
-        facts = TaskFacts(
-            inputs=tuple(self._facts(layer, x) for x in layer.inputs),
-            outputs=tuple(self._facts(layer, x) for x in layer.outputs),
-            params=params,
-            grid_dim=layer.grid,
-        )
-        row = layer.row
+        row, params = layer.row, layer.params
         try:
-            return self.registry.number(row, facts)
+            return self.registry.number(row, self._facts(layer, SlotFacts))
+        except MissingStrideError as error:
+            self.undefined.append((layer, str(error)))
+            return self.registry.number(row, self._facts(layer, UncheckedSlotFacts))
         except NullSlotError as error:
             layer.fail(
                 f"was given None where {row.name} needs a tensor ({error}): Mirage dereferences a "
@@ -188,18 +186,23 @@ class _Planner:
                 f"({', '.join(row.params)}): Mirage reads past their end ({error})",
                 "Give register_task all of them",
             )
-        except UndefinedVariantError as error:
-            layer.fail(
-                f"has a tensor of another rank than {row.name} needs: Mirage reads {error}",
-                "Give it tensors of the rank that the layer's documentation names",
-            )
         except ZeroDivisionError:
             layer.fail(
                 f"makes {row.name} divide by zero, of which Mirage dies",
                 "Check the dims of its tensors and the numbers it was registered with",
             )
 
-    def _facts(self, layer: RegisteredLayer, slot: LayerSlot) -> SlotFacts:
+    def _facts(self, layer: RegisteredLayer, kind: type[SlotFacts]) -> TaskFacts:
+        return TaskFacts(
+            inputs=tuple(self._slot_facts(layer, x, kind) for x in layer.inputs),
+            outputs=tuple(self._slot_facts(layer, x, kind) for x in layer.outputs),
+            params=layer.params,
+            grid_dim=layer.grid,
+        )
+
+    def _slot_facts(
+        self, layer: RegisteredLayer, slot: LayerSlot, kind: type[SlotFacts]
+    ) -> SlotFacts:
         if max(slot.input_map) >= MAX_TENSOR_DIMS:
             layer.fail(
                 f"maps a grid axis of {slot.name!r} to dim {max(slot.input_map)}: tensors have at "
@@ -208,7 +211,7 @@ class _Planner:
             )
         if slot.tensor is None:
             zero = (0, 0, 0, 0)
-            return SlotFacts(zero, zero, zero, 0, slot.input_map, is_null=True)
+            return kind(zero, zero, zero, 0, slot.input_map, is_null=True)
         tensor = self.record.tensor_by_id[slot.tensor]
         if len(tensor.dims) > MAX_TENSOR_DIMS:
             layer.fail(
@@ -216,7 +219,7 @@ class _Planner:
                 f"{MAX_TENSOR_DIMS}",
                 "Flatten dims that are not split",
             )
-        return SlotFacts(
+        return kind(
             tile=_padded(tile_dims(tensor.dims, layer.grid, slot.input_map)),
             dims=_padded(tensor.dims),
             strides=_padded(tensor.strides),

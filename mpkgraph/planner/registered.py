@@ -79,6 +79,12 @@ class RegisteredLayer:
     def grid(self) -> Grid:
         return self.recorded.grid_dim
 
+    @property
+    def params(self) -> tuple[int, ...]:
+        """The ints that it was registered with; floats are cut, as Cython does."""
+        task = self.recorded.graph.register_task
+        return tuple(int(x) for x in (task.params if task and task.params else ()))
+
     def fail(self, what: str, remedy: str = "") -> NoReturn:
         """Raises LayerError."""
         raise LayerError(self.recorded, what, remedy)

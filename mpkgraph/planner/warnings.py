@@ -52,15 +52,17 @@ def plan_warnings(
     layers: Sequence[RegisteredLayer],
     order: Emission,
     graph: TaskGraph,
+    undefined: Sequence[tuple[RegisteredLayer, str]] = (),
 ) -> tuple[PlanWarning, ...]:
     """Everything odd about a planned pipeline: names, then layer by layer, then events.
 
+    `undefined` are layers whose variant hangs on undefined memory, with what Mirage reads there.
     Layers that were registered as the same task with the same grid and say the same of the same
     slot are told once.
     """
     found = [*_names(record), *_pipeline(layers, graph)]
     repeats: dict[tuple[object, ...], int] = {}
-    for layer, position, warning in _of_layers(record, layers, order):
+    for layer, position, warning in [*_undefined(undefined), *_of_layers(record, layers, order)]:
         key = (warning.code, layer.row.name, layer.grid, position)
         if key in repeats:
             first = found[repeats[key]]
@@ -89,6 +91,17 @@ def _of_layers(
             for axis, warning in _slot(layer, slot, tensor, role):
                 yield layer, (position, axis), warning
     yield from _stuck_events(layers, order)
+
+
+def _undefined(layers: Sequence[tuple[RegisteredLayer, str]]) -> Iterator[_Found]:
+    for layer, what in layers:
+        warning = PlanWarning(
+            "undefined-variant",
+            f"has a tensor of another rank than {layer.row.name} needs: Mirage reads {what}, and "
+            "its variant hangs on whatever lies there; planned as 0",
+            "Give it tensors of the ranks that the layer's documentation names",
+        )
+        yield layer, what, warning
 
 
 def _names(record: PipelineRecord) -> Iterator[PlanWarning]:
