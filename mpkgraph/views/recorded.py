@@ -1,7 +1,7 @@
 """The exact operators of a graph whose recorded pipeline is at hand.
 
 The layers of the record tell which task ids the generator gave to each grid point
-(`mpkgraph.views.emission`) and what each of these tasks holds (`mpkgraph.views.layer_tiles`). Every
+(`mpkgraph.planner.emission`) and what each of these tasks holds (`mpkgraph.planner.tiles`). Every
 task of the graph is compared with that, so what comes back is proven, not guessed.
 """
 
@@ -19,10 +19,10 @@ from mpkgraph.model.graph import TaskGraph
 from mpkgraph.model.ids import NUM_FIXED_TASKS
 from mpkgraph.model.operator import Grid, Operator, OperatorSet, OperatorSlot
 from mpkgraph.model.record import LayerSlot, PipelineRecord
-from mpkgraph.views.emission import Emission, emission
-from mpkgraph.views.layer_dag import EmissionError
-from mpkgraph.views.layer_tiles import LayerTiles, TileColumn, TileError, grid_points
-from mpkgraph.views.registered_layer import ALLGATHER_PUT, REMEDY, RegisteredLayer
+from mpkgraph.planner.dag import EmissionError
+from mpkgraph.planner.emission import Emission, emission
+from mpkgraph.planner.registered import ALLGATHER_PUT, REMEDY, RegisteredLayer
+from mpkgraph.planner.tiles import LayerTiles, TileColumn, TileError, grid_points
 
 SPARE_TASKS = 1 << 20
 """Tasks that a record may make beyond the graph's before it is given up: enough to find and name

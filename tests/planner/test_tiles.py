@@ -6,7 +6,7 @@ import pytest
 
 from mpkgraph.catalog import DEFAULT, DT_UNKNOWN
 from mpkgraph.model.record import LayerSlot, PipelineRecord, RecordedTensor, TensorCall, TensorRef
-from mpkgraph.views.layer_tiles import LayerTiles, TileError, grid_points
+from mpkgraph.planner.tiles import LayerTiles, TileError, grid_points
 
 BF16, FP32 = 941, 950
 

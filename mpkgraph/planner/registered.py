@@ -9,7 +9,7 @@ from mpkgraph.catalog.task_types import TASK_TYPES
 from mpkgraph.errors import GraphReadError
 from mpkgraph.model.operator import Grid
 from mpkgraph.model.record import LayerSlot, PipelineRecord, RecordedLayer
-from mpkgraph.views.layer_dag import LayerShape
+from mpkgraph.planner.dag import LayerShape
 
 ALLGATHER_PUT = "TASK_NVSHMEM_ALLGATHER_STRIDED_PUT"
 """The task type that puts to each peer in a task of its own, into the plane of its rank."""
@@ -34,6 +34,7 @@ class RegisteredLayer:
             inputs=tuple((x.tensor, x.input_map) for x in self.inputs),
             outputs=tuple((x.tensor, x.input_map) for x in self.outputs),
             num_subtasks=record.num_gpus - 1 if self.row.name == ALLGATHER_PUT else 1,
+            is_remote=self.row.name == ALLGATHER_PUT,
         )
 
     @property
