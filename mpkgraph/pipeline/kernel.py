@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mpkgraph.model.record import PipelineRecord
 from mpkgraph.pipeline import call_site
@@ -111,8 +111,12 @@ class PersistentKernel:
         self.spec_decode_config = spec_decode_config
         self.use_cutlass_kernel = use_cutlass_kernel
         self._model_tensors: dict[str, Any] = {}
-        self._spec_decode_handlers: dict[str, Any] = {}
-        self._spec_verify_handlers: dict[str, Any] = {}
+        self._spec_decode_handlers: dict[str, Any] = {
+            "promptlookup": self.prompt_lookup_spec_handler
+        }
+        self._spec_verify_handlers: dict[str, Any] = {
+            "promptlookup": self.prompt_lookup_verify_handler
+        }
         self.allocate_nvshmem_teams = 0
         self.target = current_target()
         self.target_cc = self.target.cc
@@ -126,6 +130,10 @@ class PersistentKernel:
                 max_num_batched_requests=max_num_batched_requests,
                 max_num_pages=max_num_pages,
             )
+
+    if TYPE_CHECKING:  # layer methods come from the table, below
+
+        def __getattr__(self, method: str) -> Any: ...
 
     @classmethod
     def get_default_init_parameters(cls) -> dict[str, Any]:

@@ -114,10 +114,10 @@ class Target:
     def has_multicast(self) -> bool:
         return self.gpu.multicast if self.multicast is None else self.multicast
 
-    @property
-    def has_tile_allreduce(self) -> bool:
-        """Whether Mirage's automatic choice of all-reduce is the one over NVLink multicast."""
-        return self.cc >= 90 and self.has_multicast and self.peer_access
+    def has_tile_allreduce(self, world_size: int) -> bool:
+        """Whether Mirage's choice of all-reduce for so many GPUs is that over NVLink multicast."""
+        reaches_peers = self.peer_access or world_size <= 1
+        return self.cc >= 90 and self.has_multicast and reaches_peers
 
     @property
     def configuration(self) -> tuple[int, int]:

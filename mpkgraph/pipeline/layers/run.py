@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from mpkgraph.pipeline.call_site import doing
@@ -28,6 +29,12 @@ def run_layer(spec: LayerSpec, kernel: Kernel, arguments: dict[str, Any]) -> Any
         if spec.block is not None:
             emit_block(call, spec.block)
         return None
+
+
+def layer_method(call: Call, method: str) -> Callable[..., Any]:
+    """Another layer method of the same kernel, to be logged inside this one."""
+    bound: Callable[..., Any] = getattr(call.kernel, method)
+    return bound
 
 
 def emit_block(call: Call, block: BlockSpec) -> None:

@@ -145,6 +145,8 @@ class LayerSpec:
     """Blocks that `expand` may emit, for documentation."""
     calls: tuple[str, ...] = ()
     """Layer methods that `expand` may call, for documentation."""
+    tasks: tuple[str, ...] = ()
+    """Tasks that those register under names which their rows leave open."""
     notes: str = ""
     """What a user would not expect."""
     shapes: dict[str, str] = field(default_factory=dict)
@@ -174,11 +176,19 @@ class LayerSpec:
     def all_blocks(self) -> tuple[BlockSpec, ...]:
         return self.blocks if self.block is None else (self.block,)
 
-    def tasks_for(self, cc: int) -> tuple[str, ...]:
-        """Tasks that may be registered on a target; none where it refuses the layer."""
-        return tuple(
-            row.task for block in self.all_blocks for row in block.dispatch if cc in row.cc
-        )
+    def tasks_on(self, cc: int) -> tuple[str, ...]:
+        """Tasks that this row itself may register on a target, `tasks` included; none where it
+        refuses, and where it only calls other layers.
+        """
+        # The first row without a condition ends the search.
+        found: list[str] = []
+        for block in self.all_blocks:
+            for row in block.dispatch:
+                if cc in row.cc:
+                    found.append(row.task)
+                    if row.when is None:
+                        break
+        return (*dict.fromkeys(found), *self.tasks)
 
     def docstring(self) -> str:
         """For `help()`: what, then shapes and notes."""

@@ -5,9 +5,15 @@ from __future__ import annotations
 from mpkgraph.pipeline.layers import (
     attention,
     elementwise,
+    fp8,
     linear,
+    mla,
+    moe,
+    mtp,
+    multigpu,
     norm,
     sampling,
+    speculative,
 )
 from mpkgraph.pipeline.layers.spec import LayerSpec
 
@@ -15,8 +21,14 @@ LAYERS: tuple[LayerSpec, ...] = (
     *norm.ROWS,
     *linear.ROWS,
     *attention.ROWS,
+    *mla.ROWS,
+    *moe.ROWS,
+    *fp8.ROWS,
     *elementwise.ROWS,
+    *multigpu.ROWS,
     *sampling.ROWS,
+    *speculative.ROWS,
+    *mtp.ROWS,
 )
 
 _BY_METHOD = {spec.method: spec for spec in LAYERS}
