@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Union
 
 from mpkgraph.model.operator import Grid, InputMap
@@ -253,6 +254,21 @@ class RecordedLayer:
         return public[-1] if public else None
 
 
+@dataclass(frozen=True, slots=True)
+class CallSite:
+    """A line of the user's code."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        """`file:line`; a file under the working folder is named from there."""
+        try:
+            return f"{Path(self.file).relative_to(Path.cwd())}:{self.line}"
+        except (ValueError, OSError):
+            return f"{self.file}:{self.line}"
+
+
 @dataclass(frozen=True)
 class PipelineRecord:
     """The pipeline that one rank asked for, in the order of the calls."""
@@ -271,6 +287,8 @@ class PipelineRecord:
     extra: Mapping[str, Any] = field(default_factory=dict)
     path: str | None = field(default=None, compare=False)
     """The file that the record was read from; not part of its content."""
+    call_sites: tuple[CallSite | None, ...] = field(default=(), compare=False, repr=False)
+    """By entry of `log` the user's line that made it; empty when not known, not written."""
 
     @property
     def num_gpus(self) -> int:
