@@ -55,13 +55,18 @@ class Compiled:
         return () if self.plan is None else tuple(self.plan.warnings)
 
 
+Emit = frozenset[str]
+"""Which files are written: `graph`, `record`."""
+BOTH: Emit = frozenset({"graph", "record"})
+
+
 def graph_folder(output: Path, index: int) -> Path:
     """Where the graph at a position goes: `OUT`, then `OUT/compile2`, `OUT/compile3` and so on."""
     return output if index == 0 else output / f"compile{index + 1}"
 
 
 def write_files(
-    folder: Path, rank: int, record: PipelineRecord, plan: Planned | None
+    folder: Path, rank: int, record: PipelineRecord, plan: Planned | None, emit: Emit = BOTH
 ) -> tuple[Path, ...]:
     """Write the graph and its record into a folder, which is made.
 
@@ -76,9 +81,10 @@ def write_files(
             remedy="Choose a folder that you can write to",
         ) from error
     files = []
-    if plan is not None:
+    if plan is not None and "graph" in emit:
         files.append(folder / f"task_graph_rank{rank}.json")
         save_graph(plan.graph, files[-1])
-    files.append(folder / f"pipeline_rank{rank}.json")
-    save_record(record, files[-1])
+    if "record" in emit:
+        files.append(folder / f"pipeline_rank{rank}.json")
+        save_record(record, files[-1])
     return tuple(files)

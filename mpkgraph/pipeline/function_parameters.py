@@ -23,15 +23,15 @@ POSITIONAL = (
 NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
-def split_settings(settings: Sequence[str]) -> dict[str, str]:
+def split_settings(settings: Sequence[str], option: str = "--set") -> dict[str, str]:
     """`name=value` texts by name. Raises UsageError for another form or a name given twice."""
     result: dict[str, str] = {}
     for setting in settings:
         name, equals, value = setting.partition("=")
         if not equals or not name.isidentifier():
-            raise UsageError(f"--set {setting!r} is not name=value")
+            raise UsageError(f"{option} {setting!r} is not name=value")
         if name in result:
-            raise UsageError(f"--set gives {name!r} twice")
+            raise UsageError(f"{option} gives {name!r} twice")
         result[name] = value
     return result
 

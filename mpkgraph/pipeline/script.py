@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from mpkgraph.errors import MpkGraphError, UsageError
-from mpkgraph.pipeline.compiled import Compiled, NewCompileGraph
+from mpkgraph.pipeline.compiled import BOTH, Compiled, Emit, NewCompileGraph
 from mpkgraph.pipeline.function_parameters import bind_parameters, takes_kernel
 from mpkgraph.pipeline.kernel import PersistentKernel
 from mpkgraph.pipeline.script_errors import ScriptError, late_note, script_error
@@ -38,8 +38,8 @@ class ScriptOptions:
     """Give GPU tensors shapes and no memory."""
     output: Path | None = None
     """Folder for the graphs; `compile2` and so on in it for a process's further ones."""
-    write_output_dir: bool = True
-    """Whether to write where the script itself says, `compile(output_dir=...)`."""
+    emit: Emit = BOTH
+    """Which files to write, there and where the script itself says; none for a dry run."""
     new_compile_graph: NewCompileGraph | None = None
     """Makes a planner, once for each rank; None only collects."""
     executor: Executor | None = None
@@ -185,7 +185,7 @@ def _run_ranks(
         session = Session(
             target=dataclasses.replace(target, rank=rank),
             output=output,
-            write_output_dir=options.write_output_dir,
+            emit=options.emit,
             compile_graph=options.new_compile_graph and options.new_compile_graph(),
             executor=options.executor,
             origin={**origin, "world_size": target.world_size, "rank": rank},

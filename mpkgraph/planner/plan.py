@@ -16,7 +16,7 @@ from mpkgraph.catalog.registered import (
     TaskFacts,
     UncheckedSlotFacts,
 )
-from mpkgraph.errors import CompileError
+from mpkgraph.errors import PipelineError
 from mpkgraph.model.graph import NULL_TASK_TYPE, Int64Column, TaskGraph
 from mpkgraph.model.record import (
     LayerCall,
@@ -69,7 +69,7 @@ def plan(
     `registry` numbers kernel variants; give the same one for all graphs of one process. `tasks` are
     the names that layers can be registered as.
 
-    Raises CompileError where Mirage raises, aborts or crashes: it names the layer, where the
+    Raises PipelineError where Mirage raises, aborts or crashes: it names the layer, where the
     author wrote it, and a remedy.
     """
     return _Planner(record, registry or VariantRegistry(), tasks, catalog).run()
@@ -230,7 +230,7 @@ class _Planner:
     def _check_rank(self) -> None:
         record = self.record
         if not 0 <= record.my_gpu_id < max(record.num_gpus, 1):
-            raise CompileError(
+            raise PipelineError(
                 f"rank {record.my_gpu_id} is not one of {record.num_gpus}",
                 where=record.path,
                 remedy="Give a rank below the world size",
@@ -238,13 +238,19 @@ class _Planner:
 
     def _check_calls(self) -> None:
         """A pipeline whose script was refused by Mirage's Python layer has no graph."""
-        for where, entry, methods in walk(self.record.log):
-            if isinstance(entry, LayerCall) and "exception" in entry.extra and not methods:
-                raise CompileError(
-                    f"{entry.method} raised {entry.extra['exception'].rstrip(': ')}",
-                    where=self._where(where),
-                    remedy="Mirage refuses this layer: change its tensors, grid or target",
-                )
+        if not self.record.has_exception:
+            return
+        where, what = "log", "the script that was recorded"
+        error = self.record.extra.get("exception")
+        for place, entry, _ in walk(self.record.log):
+            if isinstance(entry, LayerCall) and "exception" in entry.extra:
+                where, what, error = place, entry.method, entry.extra["exception"]
+                break
+        raise PipelineError(
+            f"{what} raised {str(error).rstrip(': ')}",
+            where=self._where(where),
+            remedy="Mirage refuses this layer: change its tensors, its grid or the target",
+        )
 
     def _check_addresses(self, layers: list[RegisteredLayer]) -> None:
         """Parts of shuffled and fused tensors are no longer known by themselves."""
@@ -254,7 +260,7 @@ class _Planner:
                 continue
             for ref in entry.inputs or ():
                 if ref.tensor in taken:
-                    raise CompileError(
+                    raise PipelineError(
                         f"{entry.name!r} is made of {ref.name!r}, which is part of "
                         f"{taken[ref.tensor].name!r} already: Mirage forgets a tensor once it is "
                         "shuffled or fused",
@@ -274,12 +280,15 @@ class _Planner:
                     )
 
     def _refuse(self, error: LayerError) -> NoReturn:
-        raise CompileError(
+        raise PipelineError(
             str(error), where=self._where(error.layer.where), remedy=error.remedy or None
         ) from None
 
     def _where(self, path: str) -> str:
         """Where the author wrote what lies at a JSON path of the record."""
+        site = self.record.call_site(path)
+        if site is not None:
+            return str(site)
         return f"{self.record.path}, {path}" if self.record.path else path
 
 

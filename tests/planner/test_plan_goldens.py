@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from mpkgraph.errors import CompileError
+from mpkgraph.errors import PipelineError
 from mpkgraph.io.record import read_record
 from mpkgraph.io.writer import text_chunks
 from mpkgraph.planner.plan import plan
@@ -36,7 +36,7 @@ def test_a_plan_is_the_graph_that_mirage_made(golden):
 
 @pytest.mark.parametrize("path", goldens.refused())
 def test_what_mirage_refuses_is_refused(path):
-    with pytest.raises(CompileError) as error:
+    with pytest.raises(PipelineError) as error:
         plan(read_record(path))
     assert error.value.exit_code == 3
     assert error.value.remedy

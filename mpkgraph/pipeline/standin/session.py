@@ -13,8 +13,10 @@ from mpkgraph.errors import GraphWriteError, MpkGraphError
 from mpkgraph.model.record import PipelineRecord
 from mpkgraph.pipeline.call_site import user_site
 from mpkgraph.pipeline.compiled import (
+    BOTH,
     Compiled,
     CompileGraph,
+    Emit,
     graph_folder,
     write_files,
 )
@@ -39,8 +41,8 @@ class Session:
     compile_graph: CompileGraph | None = None
     output: Path | None = None
     """Folder of the runner's choice, absolute: the script may change the working folder."""
-    write_output_dir: bool = True
-    """Whether to write where the script says, `compile(output_dir=...)`."""
+    emit: Emit = BOTH
+    """Which files to write; none for a dry run."""
     executor: Executor | None = None
     origin: Mapping[str, Any] | None = None
     stop_after: int | None = None
@@ -69,9 +71,11 @@ class Session:
     def compile(self, kernel: Any, output_dir: Any = None) -> Compiled:
         """`generate`, and the files that the script asked for with `output_dir`."""
         compiled = self.generate(kernel, kernel.world_size, kernel.mpi_rank)
-        if output_dir is not None and self.write_output_dir:
+        if output_dir is not None and self.emit:
             try:
-                files = write_files(Path(output_dir), compiled.rank, compiled.record, compiled.plan)
+                files = write_files(
+                    Path(output_dir), compiled.rank, compiled.record, compiled.plan, self.emit
+                )
             except GraphWriteError as error:
                 # With a folder of the runner's choice the graph is safe: what could not be
                 # written is then no reason to stop.
@@ -106,8 +110,9 @@ class Session:
         plan = None if self.compile_graph is None else self.compile_graph(record)
         index = len(self.compiled)
         files: tuple[Path, ...] = ()
-        if self.output is not None:
-            files = write_files(graph_folder(self.output, index), rank, record, plan)
+        if self.output is not None and self.emit:
+            folder = graph_folder(self.output, index)
+            files = write_files(folder, rank, record, plan, self.emit)
         return Compiled(record, rank, index, user_site(), plan, files)
 
     def _replace(self, kernel: Any, compiled: Compiled) -> None:
