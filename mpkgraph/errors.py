@@ -36,6 +36,10 @@ class GraphReadError(MpkGraphError):
     """A task graph, record or header can't be read or breaks the format."""
 
 
+class CompileError(MpkGraphError):
+    """A pipeline that Mirage refuses, or dies of, or that is no pipeline."""
+
+
 class GraphWriteError(MpkGraphError):
     """A result can't be written where the user asked for it."""
 

@@ -317,7 +317,8 @@ class PipelineRecord:
         graphs = (
             (where, entry, methods)
             for where, entry, methods in walk(self.log)
-            if isinstance(entry, BlockGraph)
+            # One that was made and never customized has not reached the kernel graph
+            if isinstance(entry, BlockGraph) and (entry.customized or not entry.inputs)
         )
         return tuple(
             RecordedLayer(index, methods, where, entry)

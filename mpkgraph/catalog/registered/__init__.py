@@ -30,6 +30,7 @@ from mpkgraph.catalog.registered.row import (
     RegisteredTaskRow,
     SlotFacts,
     TaskFacts,
+    UncheckedSlotFacts,
     UndefinedVariantError,
     VariantKey,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "RegisteredTaskRow",
     "SlotFacts",
     "TaskFacts",
+    "UncheckedSlotFacts",
     "UndefinedVariantError",
     "VariantKey",
 ]

@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from mpkgraph.catalog.registered import keys
-from mpkgraph.catalog.registered.row import RegisteredTaskRow
+from mpkgraph.catalog.registered.arithmetic import divide
+from mpkgraph.catalog.registered.row import RegisteredTaskRow, TaskFacts, VariantKey
 
 _HOPPER_ON = ("hopper", "blackwell")
+_BOX_COLUMNS = 64
+"""Columns that one TMA copy brings at most."""
+
+
+def _linear_boxes(facts: TaskFacts) -> VariantKey:
+    """With the number of boxes that make up the output: a tile without columns kills Mirage."""
+    num_columns = facts.outputs[0].tile[1]
+    box = min(num_columns, _BOX_COLUMNS)
+    widest = next((width for width in (256, 128, 64, 32) if num_columns >= width), 16)
+    return (*keys.linear(facts), divide(widest + box - 1, box))
+
 
 ROWS: tuple[RegisteredTaskRow, ...] = (
     RegisteredTaskRow(
@@ -14,7 +26,7 @@ ROWS: tuple[RegisteredTaskRow, ...] = (
         num_inputs=2,
         num_outputs=1,
         params=(),
-        variant_key=keys.linear,
+        variant_key=_linear_boxes,
         compiled_for=_HOPPER_ON,
     ),
     RegisteredTaskRow(
@@ -23,7 +35,7 @@ ROWS: tuple[RegisteredTaskRow, ...] = (
         num_inputs=3,
         num_outputs=1,
         params=(),
-        variant_key=keys.linear,
+        variant_key=_linear_boxes,
         compiled_for=_HOPPER_ON,
     ),
     RegisteredTaskRow(
