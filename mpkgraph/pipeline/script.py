@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import importlib.util
+import inspect
 import io
 import os
 import sys
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from mpkgraph.errors import MpkGraphError, UsageError
+from mpkgraph.model.record import CallSite
 from mpkgraph.pipeline.compiled import BOTH, Compiled, Emit, NewCompileGraph
 from mpkgraph.pipeline.function_parameters import bind_parameters, takes_kernel
 from mpkgraph.pipeline.kernel import PersistentKernel
@@ -134,7 +136,7 @@ def run_function(
         kernel: Any = kernel_class(**_init_parameters(session.target, chosen.init))
         function(kernel, **arguments)
         if not kernel._is_compiled:  # noqa: SLF001  Mirage's name
-            kernel.compile()
+            session.compile(kernel, site=_site_of(function))
 
     shown = f"{_shown(Path(module)) if is_file else module}:{function_name}"
     return _run_ranks(
@@ -291,6 +293,11 @@ def _load_file(path: Path) -> types.ModuleType:
     sys.modules[path.stem] = loaded
     spec.loader.exec_module(loaded)
     return loaded
+
+
+def _site_of(function: Callable[..., Any]) -> CallSite | None:
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return None if code is None else CallSite(code.co_filename, code.co_firstlineno)
 
 
 def _init_parameters(target: Target, given: Mapping[str, Any]) -> dict[str, Any]:

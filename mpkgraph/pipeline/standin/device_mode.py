@@ -202,6 +202,11 @@ def _nothing(
     """Nothing runs on a stream."""
 
 
+def _unchanged(_mode: DeviceMode, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Only reads the device, for a later call."""
+    return func(*args, **kwargs)
+
+
 SPECIAL: dict[Any, Call] = {
     torch.Tensor.cuda: _cuda,
     torch.Tensor.cpu: _cpu,
@@ -213,5 +218,6 @@ SPECIAL: dict[Any, Call] = {
     torch.Tensor.data_ptr: _data_ptr,
     torch.Tensor.pin_memory: _itself,
     torch.Tensor.record_stream: _nothing,
+    torch._C._nn._parse_to: _unchanged,  # noqa: SLF001  of nn.Module.to
 }
 """By torch's function (a property's is its getter) what answers in its place."""

@@ -56,7 +56,7 @@ def standin(
             stack.enter_context(torch_session(session.target, meta=meta))
 
         sys.meta_path.insert(0, StandinFinder(modules, mirage_home))
-        if "torch" in sys.modules:
+        if sys.modules.get("torch") is not None:
             torch_imported()
         else:
             sys.meta_path.insert(0, ImportHook("torch", torch_imported))

@@ -79,7 +79,7 @@ def _layer(
 ) -> None:
     graph = TBGraph(CyTBGraph(grid_dim, block_dim, 1, 64))
     for tensor, input_map in slots:
-        graph.new_input(tensor, input_map, -1, True)
+        graph.new_input(tensor, input_map, -1, store_in_dmem=True)
     mpk.kn_graph.customized([tensor for tensor, _ in slots], graph)
     mpk.kn_graph.register_task(graph, task, params)
 

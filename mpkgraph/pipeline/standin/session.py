@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mpkgraph.errors import GraphWriteError, MpkGraphError
-from mpkgraph.model.record import PipelineRecord
+from mpkgraph.model.record import CallSite, PipelineRecord
 from mpkgraph.pipeline.call_site import user_site
 from mpkgraph.pipeline.compiled import (
     BOTH,
@@ -52,7 +52,9 @@ class Session:
     notes: list[str] = field(default_factory=list)
     _said: set[str] = field(default_factory=set)
 
-    def generate(self, kernel: Any, num_gpus: int, my_gpu_id: int) -> Compiled:
+    def generate(
+        self, kernel: Any, num_gpus: int, my_gpu_id: int, site: CallSite | None = None
+    ) -> Compiled:
         """The graph of a kernel, planned once for as long as its pipeline stays the same."""
         known = kernel._mpkgraph_compiled  # noqa: SLF001  the stand-in's own
         generate = {"num_gpus": int(num_gpus), "my_gpu_id": int(my_gpu_id)}
@@ -60,7 +62,7 @@ class Session:
             record = kernel.record(origin=self.origin, generate=generate)
             if known is not None and known.record == record:
                 return known  # type: ignore[no-any-return]
-            compiled = self._plan(record, int(kernel.mpi_rank))
+            compiled = self._plan(record, int(kernel.mpi_rank), site or user_site())
         except MpkGraphError as error:
             self.refused.append(error)
             raise
@@ -68,9 +70,14 @@ class Session:
         self.compiled.append(compiled)
         return compiled
 
-    def compile(self, kernel: Any, output_dir: Any = None) -> Compiled:
-        """`generate`, and the files that the script asked for with `output_dir`."""
-        compiled = self.generate(kernel, kernel.world_size, kernel.mpi_rank)
+    def compile(
+        self, kernel: Any, output_dir: Any = None, site: CallSite | None = None
+    ) -> Compiled:
+        """`generate`, and the files that the script asked for with `output_dir`.
+
+        `site` is the line to name when no line of the user's calls this.
+        """
+        compiled = self.generate(kernel, kernel.world_size, kernel.mpi_rank, site)
         if output_dir is not None and self.emit:
             try:
                 files = write_files(
@@ -106,14 +113,27 @@ class Session:
             self._said.add(topic)
             sys.stderr.write(f"mpkgraph: {text}\n")
 
-    def _plan(self, record: PipelineRecord, rank: int) -> Compiled:
+    def _plan(self, record: PipelineRecord, rank: int, site: CallSite | None) -> Compiled:
         plan = None if self.compile_graph is None else self.compile_graph(record)
         index = len(self.compiled)
+        self._note_rank(record, site)
         files: tuple[Path, ...] = ()
         if self.output is not None and self.emit:
             folder = graph_folder(self.output, index)
             files = write_files(folder, rank, record, plan, self.emit)
-        return Compiled(record, rank, index, user_site(), plan, files)
+        return Compiled(record, rank, index, site, plan, files)
+
+    def _note_rank(self, record: PipelineRecord, site: CallSite | None) -> None:
+        target = self.target
+        if target.world_size > 1 and (record.my_gpu_id, record.num_gpus) != (
+            target.rank,
+            target.world_size,
+        ):
+            self.notes.append(
+                f"{site}: this pipeline is of rank {record.my_gpu_id} of "
+                f"{record.num_gpus}, while the script runs as rank {target.rank} of "
+                f"{target.world_size}: it does not ask MPI or the environment which it is"
+            )
 
     def _replace(self, kernel: Any, compiled: Compiled) -> None:
         kernel._mpkgraph_compiled = compiled  # noqa: SLF001

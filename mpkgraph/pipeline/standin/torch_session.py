@@ -13,8 +13,9 @@ import torch.overrides
 import torch.utils._device
 
 from mpkgraph.pipeline.standin import distributed
+from mpkgraph.pipeline.standin.claims import tensors_in
 from mpkgraph.pipeline.standin.cuda_answers import CudaAnswers, nvtx_names
-from mpkgraph.pipeline.standin.device_mode import DeviceMode
+from mpkgraph.pipeline.standin.device_mode import HOST, DeviceMode
 from mpkgraph.pipeline.standin.snapshot import Snapshot
 from mpkgraph.pipeline.target import Target
 
@@ -116,7 +117,10 @@ def _functions(mode: DeviceMode) -> dict[str, Any]:
 
     def loaded(f: Any, map_location: Any = None, *args: Any, **kwargs: Any) -> Any:
         """A checkpoint's tensors, whichever GPUs they were saved from."""
-        del map_location
-        return load(f, mode.real, *args, **kwargs)
+        gpu = mode.gpu(map_location)
+        result = load(f, mode.real if gpu else HOST, *args, **kwargs)
+        for tensor in tensors_in(result):
+            mode.claims.claim(tensor, gpu)
+        return result
 
     return {"Generator": Generator, "load": loaded}
