@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mpkgraph.errors import PipelineError
 from mpkgraph.model.record import PipelineRecord
 from mpkgraph.pipeline import (
     CyTBGraph,
@@ -14,6 +15,7 @@ from mpkgraph.pipeline import (
     Target,
     TBGraph,
     TensorSpec,
+    exception_text,
     use_target,
 )
 
@@ -46,7 +48,7 @@ def block_graph(
     """A thread-block graph over these slots, inputs first."""
     graph = TBGraph(CyTBGraph(grid, (128, 1, 1), 1, 64))
     for tensor, axis_map in slots:
-        graph.new_input(tensor, axis_map, forloop_dim, True)
+        graph.new_input(tensor, axis_map, forloop_dim, store_in_dmem=True)
     return graph
 
 
@@ -62,11 +64,14 @@ class Made:
     """Its bytes hang on memory that Mirage never wrote."""
 
 
-@dataclass(frozen=True)
 class Refused:
-    """A pipeline that Mirage dies of or raises at, and what our message must say."""
+    """A pipeline that Mirage dies of or raises at, and what our message must say.
 
-    says: tuple[str, ...]
+    The line of its source that the message must name ends with `# refused`.
+    """
+
+    def __init__(self, *says: str) -> None:
+        self.says = says
 
 
 @dataclass(frozen=True)
@@ -102,15 +107,16 @@ class Pipeline:
             **self.init,
         }
 
-    def kernel(self, cc: int) -> PersistentKernel:
-        """The kernel after all calls. Raises what a refused call raises."""
+    def record(self, cc: int) -> PipelineRecord:
+        """The record; a call that was refused is noted in it, as a recording session notes it."""
+        exception = None
         with use_target(Target(cc=cc)):
             kernel = PersistentKernel(**self.parameters(cc))
-            self.build(kernel)
-        return kernel
-
-    def record(self, cc: int) -> PipelineRecord:
-        return self.kernel(cc).record()
+            try:
+                self.build(kernel)
+            except PipelineError as error:
+                exception = exception_text(error)
+        return kernel.record(exception=exception)
 
 
 def record_of(build: Callable[[Any], Any], cc: int = 90, **init: Any) -> PipelineRecord:

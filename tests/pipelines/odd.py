@@ -35,7 +35,7 @@ def _blocks(kernel, grid, *slots):
     """A thread-block graph: (tensor, input_map, forloop_dim) a slot."""
     graph = TBGraph(CyTBGraph(grid, block(kernel), 1, 64))
     for tensor, axis_map, forloop_dim in slots:
-        graph.new_input(tensor, axis_map, forloop_dim, True)
+        graph.new_input(tensor, axis_map, forloop_dim, store_in_dmem=True)
     return graph
 
 
@@ -245,7 +245,7 @@ def py_ndims(kernel):
 def py_noncontig(kernel):
     from mpkgraph.pipeline import TensorSpec
 
-    kernel.attach_input(TensorSpec((8, HIDDEN), "bfloat16", (2 * HIDDEN, 2)), name="x")  # refused
+    kernel.attach_input(TensorSpec((8, HIDDEN), "bfloat16", (2 * HIDDEN, 1)), name="x")  # refused
 
 
 def residual_map_mismatch(kernel):

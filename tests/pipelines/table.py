@@ -5,6 +5,45 @@ from __future__ import annotations
 from tests.pipelines import odd, own
 from tests.pipelines.kit import Made, Pipeline, Refused
 
+ARGMAX_TWICE = Refused(
+    "layer 1 (argmax_reduce_layer, argmax_reduce, grid 1x1x1)",
+    "layer 0 (argmax_partial_layer, ",
+    "layer 1 reads it through 2 slots",
+    "tensors 'value', 'index'",
+    "segmentation fault",
+    "Let a consumer that reads the fork through one slot come first",
+)
+RESIDUAL_TWICE = Refused(
+    "layer 1 (linear_with_residual_layer, linear",
+    "layer 0 (rmsnorm_layer, rmsnorm",
+    "layer 1 reads it through 2 slots",
+    "tensor 'x_a'",
+    "segmentation fault",
+    "Let a consumer that reads the fork through one slot come first",
+)
+CASE_2 = Refused(
+    "layer 0 (rmsnorm_layer, rmsnorm",
+    "forks (to layers 2 and 3)",
+    "its consumer 2 joins layers 0 and 1",
+    "case 3",
+    "layer 2 (linear_with_residual_layer, linear",
+    "tensors 'x_l1', 'x_m'",
+    "Put an identity layer between the two",
+)
+CASE_3 = Refused(*CASE_2.says[:-2], "tensors 'x_l', 'x_z'", *CASE_2.says[-1:])
+UNKNOWN = Refused(
+    "layer 0 (no_such_task, grid 8x1x1)", "neither Mirage nor this version knows", "--register"
+)
+FOUR_TENSORS = Refused(
+    "layer 0 (rmsnorm", "4 slots", "2 inputs and 1 outputs", "exactly 3 tensors, inputs first"
+)
+THREE_DIMS = Refused("rmsnorm_layer", "input 'x' [2, 4, 4096]", "3 dimensions, 2", "[8, 4096]")
+STRIDED = Refused("attach_input", "'x' [8, 4096]", "strides [8192, 1]", "contiguous()", "[4096, 1]")
+NEEDS_100 = Refused("moe_w13_fp8_layer", "no task for compute capability", "Plan for one of 100")
+NEEDS_90 = Refused(
+    "moe_w13_linear_layer", "no task for compute capability 80", "Plan for one of 90, 100"
+)
+
 PIPELINES = (
     Pipeline(
         "bad",
@@ -66,8 +105,8 @@ PIPELINES = (
         "bad",
         odd.fork_duplicate_edges,
         {
-            80: Refused(()),
-            90: Refused(()),
+            80: ARGMAX_TWICE,
+            90: ARGMAX_TWICE,
         },
         tokens=1,
     ),
@@ -111,8 +150,8 @@ PIPELINES = (
         "bad",
         odd.fork_same_tensor_twice,
         {
-            80: Refused(()),
-            90: Refused(()),
+            80: RESIDUAL_TWICE,
+            90: RESIDUAL_TWICE,
         },
     ),
     Pipeline(
@@ -270,16 +309,16 @@ PIPELINES = (
         "bad",
         odd.py_ndims,
         {
-            80: Refused(()),
-            90: Refused(()),
+            80: THREE_DIMS,
+            90: THREE_DIMS,
         },
     ),
     Pipeline(
         "bad",
         odd.py_noncontig,
         {
-            80: Refused(()),
-            90: Refused(()),
+            80: STRIDED,
+            90: STRIDED,
         },
     ),
     Pipeline(
@@ -319,8 +358,8 @@ PIPELINES = (
         "bad",
         odd.unknown_task,
         {
-            80: Refused(()),
-            90: Refused(()),
+            80: UNKNOWN,
+            90: UNKNOWN,
         },
     ),
     Pipeline(
@@ -351,8 +390,8 @@ PIPELINES = (
         "bad",
         odd.wrong_arity,
         {
-            80: Refused(()),
-            90: Refused(()),
+            80: FOUR_TENSORS,
+            90: FOUR_TENSORS,
         },
     ),
     Pipeline(
@@ -416,18 +455,18 @@ PIPELINES = (
         "tests",
         own.negative_case2,
         {
-            80: Refused(()),
-            90: Refused(()),
-            100: Refused(()),
+            80: CASE_2,
+            90: CASE_2,
+            100: CASE_2,
         },
     ),
     Pipeline(
         "tests",
         own.negative_case3,
         {
-            80: Refused(()),
-            90: Refused(()),
-            100: Refused(()),
+            80: CASE_3,
+            90: CASE_3,
+            100: CASE_3,
         },
     ),
     Pipeline(
@@ -488,8 +527,8 @@ PIPELINES = (
         "tests",
         own.test_moe_w13_fp8,
         {
-            80: Refused(()),
-            90: Refused(()),
+            80: NEEDS_100,
+            90: NEEDS_100,
             100: Made("df1b5b823213a1f17ca288314dcbd75a3806f809fe8e6411374d9593bd25da5f", 130, 3),
         },
         tokens=16,
@@ -498,7 +537,7 @@ PIPELINES = (
         "tests",
         own.test_moe_w13_linear,
         {
-            80: Refused(()),
+            80: NEEDS_90,
             90: Made("a08b289cf679a731289162df1eadb8317406b6f219bb2ba7f23ad5d2e479dcb9", 122, 3),
             100: Made("c03346df9ea04657a4ff299fcf1e8bc91eb38bc26fbb431aa6c95cbac06a4b39", 122, 3),
         },
@@ -508,8 +547,8 @@ PIPELINES = (
         "tests",
         own.test_moe_w13_silu_mul,
         {
-            80: Refused(()),
-            90: Refused(()),
+            80: NEEDS_100,
+            90: NEEDS_100,
             100: Made("f1426663555cdebcc6f7b0c6240af1f7e702c8f568be3e4159140ffc1520ca65", 258, 4),
         },
         tokens=16,
@@ -518,8 +557,8 @@ PIPELINES = (
         "tests",
         own.test_moe_w13_silu_mul_w2,
         {
-            80: Refused(()),
-            90: Refused(()),
+            80: NEEDS_100,
+            90: NEEDS_100,
             100: Made("7390c86dd8710bbc7126cc742e2f6fac597089b5563d8d37d78e06745dbc93ec", 386, 5),
         },
         tokens=16,
