@@ -109,6 +109,8 @@ class _Emitter:
         self.max_tasks = max_tasks
         self.task_ids = [np.full(x.num_tasks, -1, dtype=np.int64) for x in dag.layers]
         self.triggers = [np.full(x.num_tasks, -1, dtype=np.int64) for x in dag.layers]
+        self.outside: dict[int, Int64Array] = {}
+        """By layer the blocks beyond its grid that have tasks all the same."""
         self.num_tasks = NUM_FIXED_TASKS
         self.num_events = FIRST_EVENT_INDEX
         self.first_tasks: list[Int64Array] = []
@@ -235,6 +237,9 @@ class _Emitter:
             inside = boxes.tasks_inside(subtasks)
             # Of a task that is emitted twice the later one stays
             np.maximum.at(self.task_ids[layer], tasks[inside], ids[inside])
+            if len(boxes.outside):
+                known = self.outside.get(layer, boxes.outside)
+                self.outside[layer] = np.unique(np.concatenate([known, boxes.outside]), axis=0)
             start += tasks.shape[1]
         num_triggers = np.zeros(num_events, dtype=np.int64)
         for layer, boxes in sources:
@@ -305,7 +310,7 @@ class _Emitter:
                         "Give a world_size of at least 2, or leave the all-reduce out",
                     )
                 self.triggers[index][:: layer.num_subtasks] = end_event
-                count += math.prod(layer.grid_dim)
+                count += math.prod(layer.grid_dim) + len(self.outside.get(index, ()))
         return count
 
 
