@@ -206,12 +206,13 @@ class _Planner:
     def _slot_facts(
         self, layer: RegisteredLayer, slot: LayerSlot, kind: type[SlotFacts]
     ) -> SlotFacts:
-        if max(slot.input_map) >= MAX_TENSOR_DIMS:
-            layer.fail(
-                f"maps a grid axis of {slot.name!r} to dim {max(slot.input_map)}: tensors have at "
-                f"most {MAX_TENSOR_DIMS} dims, and Mirage overwrites its own memory",
-                "Map the axis to a dim of the tensor, or to -1",
-            )
+        for size, dim in zip(layer.grid, slot.input_map, strict=True):
+            if size > 1 and dim >= MAX_TENSOR_DIMS:
+                layer.fail(
+                    f"maps a grid axis of {slot.name!r} to dim {dim}: tensors have at most "
+                    f"{MAX_TENSOR_DIMS} dims, and Mirage overwrites its own memory",
+                    "Map the axis to a dim of the tensor, or to -1",
+                )
         if slot.tensor is None:
             zero = (0, 0, 0, 0)
             return kind(zero, zero, zero, 0, slot.input_map, is_null=True)
@@ -256,7 +257,7 @@ class _Planner:
         )
 
     def _check_addresses(self, layers: list[RegisteredLayer]) -> None:
-        """Parts of shuffled and fused tensors are no longer known by themselves."""
+        """No output is None; parts of shuffled and fused tensors are not known by themselves."""
         taken: dict[int, TensorCall] = {}
         for where, entry, _ in walk(self.record.log):
             if not isinstance(entry, TensorCall):
@@ -273,7 +274,13 @@ class _Planner:
                 if ref.tensor is not None:
                     taken[ref.tensor] = entry
         for layer in layers:
-            for slot in layer.slots:
+            for position, slot in enumerate(layer.slots):
+                if slot.tensor is None and position >= layer.row.num_inputs:
+                    layer.fail(
+                        f"was given None for output {position - layer.row.num_inputs} of "
+                        f"{layer.row.name}: Mirage looks for its address and crashes",
+                        "Give it a tensor",
+                    )
                 call = None if slot.tensor is None else taken.get(slot.tensor)
                 if call is not None:
                     layer.fail(
