@@ -40,6 +40,16 @@ class GraphWriteError(MpkGraphError):
     """A result can't be written where the user asked for it."""
 
 
+class PipelineError(MpkGraphError):
+    """A pipeline that Mirage refuses, or that it can't describe.
+
+    `upstream` is what Mirage's own Python says at the same point, `TypeError: message`; empty
+    where Mirage raises nothing and goes wrong later.
+    """
+
+    upstream: str = ""
+
+
 class UsageError(MpkGraphError):
     """A question that this graph or this command can't answer as it was asked."""
 

@@ -7,9 +7,11 @@ A record says what a task graph does not: whole tensor shapes, layers by name, `
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Union
 
 from mpkgraph.model.operator import Grid, InputMap
@@ -253,6 +255,21 @@ class RecordedLayer:
         return public[-1] if public else None
 
 
+@dataclass(frozen=True, slots=True)
+class CallSite:
+    """A line of the user's code."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        """`file:line`; a file under the working folder is named from there."""
+        try:
+            return f"{Path(self.file).relative_to(Path.cwd())}:{self.line}"
+        except (ValueError, OSError):
+            return f"{self.file}:{self.line}"
+
+
 @dataclass(frozen=True)
 class PipelineRecord:
     """The pipeline that one rank asked for, in the order of the calls."""
@@ -271,6 +288,8 @@ class PipelineRecord:
     extra: Mapping[str, Any] = field(default_factory=dict)
     path: str | None = field(default=None, compare=False)
     """The file that the record was read from; not part of its content."""
+    call_sites: tuple[CallSite | None, ...] = field(default=(), compare=False, repr=False)
+    """By entry of `log` the user's line that made it; empty when not known, not written."""
 
     @property
     def num_gpus(self) -> int:
@@ -281,6 +300,18 @@ class PipelineRecord:
     def my_gpu_id(self) -> int:
         """The rank that this record is of."""
         return _number(self.generate, "my_gpu_id", _number(self.init, "mpi_rank", 0))
+
+    @property
+    def has_exception(self) -> bool:
+        """Whether Mirage's Python refused a call, so that no graph came of the pipeline."""
+        calls = (entry for _, entry, _ in walk(self.log) if isinstance(entry, LayerCall))
+        return "exception" in self.extra or any("exception" in x.extra for x in calls)
+
+    def call_site(self, where: str) -> CallSite | None:
+        """The user's line behind a JSON path of the log, such as `log[3].lowlevel[0]`."""
+        match = re.match(r"log\[(\d+)\]", where)
+        index = len(self.call_sites) if match is None else int(match[1])
+        return self.call_sites[index] if index < len(self.call_sites) else None
 
     @cached_property
     def tensor_by_id(self) -> Mapping[int, RecordedTensor]:
@@ -299,7 +330,8 @@ class PipelineRecord:
         graphs = (
             (where, entry, methods)
             for where, entry, methods in walk(self.log)
-            if isinstance(entry, BlockGraph)
+            # One that was made and never customized has not reached the kernel graph
+            if isinstance(entry, BlockGraph) and (entry.customized or not entry.inputs)
         )
         return tuple(
             RecordedLayer(index, methods, where, entry)

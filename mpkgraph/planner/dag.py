@@ -41,11 +41,13 @@ class EmissionError(Exception):
     `layer` is the index of the one at fault, `remedy` what its author can do.
     """
 
-    def __init__(self, layer: int, what: str, remedy: str = "") -> None:
+    def __init__(self, layer: int, what: str, remedy: str = "", others: Sequence[int] = ()) -> None:
         super().__init__(layer, what, remedy)
         self.layer = layer
         self.what = what
         self.remedy = remedy
+        self.others = tuple(others)
+        """Further layers that `what` speaks of."""
 
 
 class TooManyTasksError(EmissionError):
@@ -102,6 +104,7 @@ class LayerDag:
                     f"it forks (to layers {_listed(consumers)}), and its consumer {joins[0]} joins "
                     f"layers {_listed(producers)}: a task can't trigger two events (case 3)",
                     "Put an identity layer between the two, or let only one layer read it",
+                    sorted({*consumers, *producers} - {index}),
                 )
 
     def _unify_fork(self, index: int) -> None:

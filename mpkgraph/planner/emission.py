@@ -128,7 +128,7 @@ class _Emitter:
             self._layer(index, branch.get(index))
         for index, ids in enumerate(self.task_ids):
             if (ids < 0).any():
-                raise EmissionError(index, *_left_out(dag, index, branch))
+                raise _left_out(dag, index, branch)
         return self._result()
 
     def _layer(self, index: int, branch: int | None) -> None:
@@ -307,7 +307,7 @@ class _Emitter:
         return count
 
 
-def _left_out(dag: LayerDag, index: int, branch: dict[int, int]) -> tuple[str, str]:
+def _left_out(dag: LayerDag, index: int, branch: dict[int, int]) -> EmissionError:
     if index in branch:
         fork = dag.in_edges[index][0].producer
         twice = {e.consumer for e in dag.out_edges[fork]}
@@ -318,9 +318,9 @@ def _left_out(dag: LayerDag, index: int, branch: dict[int, int]) -> tuple[str, s
                 "leaves out all the fork's consumers and dies of a segmentation fault"
             )
             remedy = "Let a consumer that reads the fork through one slot come first, or copy it"
-            return what, remedy
+            return EmissionError(index, what, remedy, [fork])
     what = "the generator leaves out some of its tasks and aborts: two grid axes split one dim"
-    return what, "Map each grid axis to a tensor dim of its own"
+    return EmissionError(index, what, "Map each grid axis to a tensor dim of its own")
 
 
 def _joined(arrays: list[Int64Array]) -> Int64Array:

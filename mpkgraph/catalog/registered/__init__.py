@@ -31,6 +31,7 @@ from mpkgraph.catalog.registered.row import (
     RegisteredTaskRow,
     SlotFacts,
     TaskFacts,
+    UncheckedSlotFacts,
     UndefinedVariantError,
     VariantKey,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "RegisteredTaskRow",
     "SlotFacts",
     "TaskFacts",
+    "UncheckedSlotFacts",
     "UndefinedVariantError",
     "VariantKey",
 ]

@@ -67,6 +67,15 @@ class SlotFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class UncheckedSlotFacts(SlotFacts):
+    """A slot whose strides beyond the rank read as 0, where Mirage reads whatever lies there."""
+
+    def stride(self, dim: int) -> int:
+        """As `SlotFacts.stride`, but for a dim beyond the rank."""
+        return SlotFacts.stride(self, dim) if self.is_null or dim < self.rank else 0
+
+
+@dataclass(frozen=True, slots=True)
 class TaskFacts:
     """A layer at the moment of `register_task`. Slots and params beyond those that a registrar
     reads do not matter to it.

@@ -1,0 +1,49 @@
+"""Where in the user's code a call came from, and which call is being carried out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from mpkgraph.model.record import CallSite
+
+OURS = "mpkgraph.pipeline"
+"""Frames of this package (and of what it contains) are never the user's."""
+
+
+def user_site() -> CallSite | None:
+    """The innermost frame outside this package; None when there is none."""
+    frame = sys._getframe(1)  # noqa: SLF001  inspect.stack reads source files
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "")
+        if module != OURS and not module.startswith(f"{OURS}."):
+            return CallSite(frame.f_code.co_filename, frame.f_lineno)
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return None
+
+
+_DOING: ContextVar[tuple[str, ...]] = ContextVar("mpkgraph_doing", default=())
+
+
+@contextmanager
+def doing(what: str) -> Iterator[None]:
+    """Name the call that errors raised inside speak of: `linear_layer`, `attach_input`."""
+    token = _DOING.set((*_DOING.get(), what))
+    try:
+        yield
+    finally:
+        _DOING.reset(token)
+
+
+def where() -> str | None:
+    """`script.py:12: linear_layer` for an error raised now."""
+    site = user_site()
+    # The outermost call is the one in the user's line, the innermost the one that fails.
+    calls = _DOING.get()
+    named = calls[:1] if len(calls) < 2 or calls[0] == calls[-1] else (calls[0], calls[-1])
+    parts = ([] if site is None else [str(site)]) + list(named)
+    return ": ".join(parts) or None
