@@ -248,6 +248,33 @@ def test_head_groups():
 # What enters a key and what does not
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["attention", "paged_attention", "paged_attention_hopper", "paged_attention_sm100"],
+)
+def test_heads_of_another_size_are_another_variant(name):
+    """Even if a KV row, the output and the queries a KV head stay the same."""
+    few, many = (4, 4, 1, 1, 512, 64), (8, 8, 1, 1, 512, 64)
+    assert attention(name, width=1024, params=few) != attention(name, width=1024, params=many)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mla_mtp_decode_sm100",
+        "mla_mtp_decode_tp2_sm100",
+        "mla_mtp_decode_tp4_sm100",
+        "mla_mtp_decode_tp8_sm100",
+    ],
+)
+def test_only_whether_a_split_is_one_tile_matters(name):
+    def decode(kv_len):
+        return key(name, params=[1, 4, kv_len, 4, 4])
+
+    assert decode(385) == decode(512) != decode(513)
+    assert decode(513) == decode(4096) == decode(0)
+
+
 def test_a_source_of_neither_kind_leaves_the_argument_out():
     def source(number):
         return key("embedding", [slot(1, 8), slot(99, 64)], [slot(8, 64)], [number])

@@ -8,6 +8,7 @@ from mpkgraph.catalog import DEFAULT
 from mpkgraph.catalog.registered import REGISTERED_TASKS
 from mpkgraph.io.reader import read_graph
 from mpkgraph.io.record import read_record
+from mpkgraph.planner.variants import VariantRegistry
 from mpkgraph.views.recorded import recorded_operators
 from tests import goldens
 from tests.catalog.layer_facts import facts_of
@@ -26,18 +27,14 @@ def number_of_compile(golden):
 
 
 def numbered(records):
-    """For each record the (task type, variant) of its layers."""
-    variants = collections.defaultdict(dict)
+    """For each record of one process the (task type, variant) of its layers."""
+    registry = VariantRegistry()
     for record in records:
-        yield [number(layer, record, variants) for layer in record.layers]
-
-
-def number(layer, record, variants):
-    row = REGISTERED_TASKS[layer.register_name]
-    if row.variant_key is None:
-        return row.task_type, 0
-    known = variants[row.task_type]
-    return row.task_type, known.setdefault(row.variant_key(facts_of(layer, record)), len(known))
+        rows = [REGISTERED_TASKS[layer.register_name] for layer in record.layers]
+        yield [
+            (row.task_type, registry.number(row, facts_of(layer, record)))
+            for row, layer in zip(rows, record.layers, strict=True)
+        ]
 
 
 @pytest.mark.parametrize("golden", goldens.graphs(), ids=str)
