@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mpkgraph.model.ids import EventId
     from mpkgraph.model.operator import Operator, OperatorSet
     from mpkgraph.model.tile import Tile
+    from mpkgraph.planner.plan import plan
     from mpkgraph.views.networkx import to_networkx
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "Tile",
     "__version__",
     "operators",
+    "plan",
     "read",
     "read_all",
     "save",
@@ -53,6 +55,7 @@ _HOMES = {
     "TaskGraph": ("mpkgraph.model.graph", "TaskGraph"),
     "Tile": ("mpkgraph.model.tile", "Tile"),
     "operators": ("mpkgraph.api", "operators"),
+    "plan": ("mpkgraph.planner.plan", "plan"),
     "read": ("mpkgraph.api", "read"),
     "read_all": ("mpkgraph.api", "read_all"),
     "save": ("mpkgraph.io.writer", "save_graph"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from mpkgraph.catalog import header
@@ -55,6 +56,11 @@ class Catalog:
     task_types: Mapping[int, str]
     event_types: Mapping[int, str]
     data_types: Mapping[int, str]
+
+    @cached_property
+    def task_type_numbers(self) -> Mapping[str, int]:
+        """Numbers of task types by full name."""
+        return {name: number for number, name in self.task_types.items()}
 
     @classmethod
     def from_mirage_home(cls, mirage_home: str | os.PathLike[str]) -> Catalog:

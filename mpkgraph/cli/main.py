@@ -11,6 +11,7 @@ from typing import NoReturn
 import click
 
 from mpkgraph._version import __version__
+from mpkgraph.cli.compile import compile_
 from mpkgraph.cli.show import show
 from mpkgraph.errors import MpkGraphError
 
@@ -32,6 +33,7 @@ def cli() -> None:
     """
 
 
+cli.add_command(compile_)
 cli.add_command(show)
 
 

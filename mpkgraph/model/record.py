@@ -7,6 +7,7 @@ A record says what a task graph does not: whole tensor shapes, layers by name, `
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -300,6 +301,18 @@ class PipelineRecord:
         """The rank that this record is of."""
         return _number(self.generate, "my_gpu_id", _number(self.init, "mpi_rank", 0))
 
+    @property
+    def has_exception(self) -> bool:
+        """Whether Mirage's Python refused a call, so that no graph came of the pipeline."""
+        calls = (entry for _, entry, _ in walk(self.log) if isinstance(entry, LayerCall))
+        return "exception" in self.extra or any("exception" in x.extra for x in calls)
+
+    def call_site(self, where: str) -> CallSite | None:
+        """The user's line behind a JSON path of the log, such as `log[3].lowlevel[0]`."""
+        match = re.match(r"log\[(\d+)\]", where)
+        index = len(self.call_sites) if match is None else int(match[1])
+        return self.call_sites[index] if index < len(self.call_sites) else None
+
     @cached_property
     def tensor_by_id(self) -> Mapping[int, RecordedTensor]:
         return {tensor.id: tensor for tensor in self.tensors}
@@ -317,7 +330,8 @@ class PipelineRecord:
         graphs = (
             (where, entry, methods)
             for where, entry, methods in walk(self.log)
-            if isinstance(entry, BlockGraph)
+            # One that was made and never customized has not reached the kernel graph
+            if isinstance(entry, BlockGraph) and (entry.customized or not entry.inputs)
         )
         return tuple(
             RecordedLayer(index, methods, where, entry)

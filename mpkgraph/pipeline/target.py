@@ -160,6 +160,26 @@ def _schedulers(num_sms: int, workers: int) -> int:
     return schedulers
 
 
+def find_cc(text: str) -> int:
+    """The compute capability that a user means: `90`, `sm_90a`, `9.0`, or (part of) a GPU's name.
+
+    Raises UsageError when no GPU is known by it.
+
+    >>> find_cc("90"), find_cc("sm_100a"), find_cc("8.0"), find_cc("h200")
+    (90, 100, 80, 90)
+    """
+    number = text.lower().removeprefix("sm_").removeprefix("sm").removesuffix("a").replace(".", "")
+    if number.isdecimal():
+        return Target(cc=int(number)).cc
+    for gpu in GPUS:
+        if text.lower() in gpu.name.lower().split():
+            return gpu.cc
+    raise UsageError(
+        f"no GPU is known as {text!r}",
+        remedy="Use a compute capability, such as 80, 90 or 100, or a name, such as H100 or B200",
+    )
+
+
 _CURRENT: ContextVar[Target | None] = ContextVar("mpkgraph_target", default=None)
 
 

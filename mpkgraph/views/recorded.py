@@ -1,7 +1,7 @@
 """The exact operators of a graph whose recorded pipeline is at hand.
 
 The layers of the record tell which task ids the generator gave to each grid point
-(`mpkgraph.views.emission`) and what each of these tasks holds (`mpkgraph.views.layer_tiles`). Every
+(`mpkgraph.planner.emission`) and what each of these tasks holds (`mpkgraph.planner.tiles`). Every
 task of the graph is compared with that, so what comes back is proven, not guessed.
 """
 
@@ -17,13 +17,17 @@ from mpkgraph.catalog import DEFAULT, Catalog
 from mpkgraph.errors import GraphReadError
 from mpkgraph.model.graph import TaskGraph
 from mpkgraph.model.ids import NUM_FIXED_TASKS
-from mpkgraph.model.operator import Grid, Operator, OperatorSet, OperatorSlot
+from mpkgraph.model.operator import Operator, OperatorSet, OperatorSlot
 from mpkgraph.model.record import LayerSlot, PipelineRecord
-from mpkgraph.views.emission import Emission, emission
-from mpkgraph.views.layer_dag import EmissionError
-from mpkgraph.views.layer_tiles import LayerTiles, TileColumn, TileError, grid_points
-from mpkgraph.views.registered_layer import ALLGATHER_PUT, REMEDY, RegisteredLayer
+from mpkgraph.planner.dag import EmissionError
+from mpkgraph.planner.emission import Emission, emission
+from mpkgraph.planner.registered import LayerError, RegisteredLayer
+from mpkgraph.planner.tiles import LayerTiles, TileColumn, TileError, grid_points
 
+REMEDY = (
+    "Put the record of this very graph beside it, or remove the record: operators are then "
+    "recovered from the tasks alone"
+)
 SPARE_TASKS = 1 << 20
 """Tasks that a record may make beyond the graph's before it is given up: enough to find and name
 the first layer that differs."""
@@ -44,6 +48,17 @@ def recorded_operators(
     Raises GraphReadError when the record is not of this graph; the message names the first layer
     that does not fit, and why.
     """
+    try:
+        return _match(graph, record, catalog)
+    except LayerError as error:
+        raise GraphReadError(
+            str(error),
+            where=f"{record.path or 'the record'}, {error.layer.where}",
+            remedy=REMEDY,
+        ) from None
+
+
+def _match(graph: TaskGraph, record: PipelineRecord, catalog: Catalog) -> OperatorSet:
     layers = [RegisteredLayer(layer, record, catalog) for layer in record.layers]
     try:
         order = emission([x.shape for x in layers], max_tasks=graph.num_tasks + SPARE_TASKS)
@@ -68,7 +83,8 @@ class _Tasks:
 
     ids: Int64Array
     points: Int64Array
-    complete: bool
+    present: BoolArray | None = None
+    """Which of the layer's tasks these are; None: all of them."""
 
 
 class _Matcher:
@@ -81,7 +97,6 @@ class _Matcher:
         self.tiles = LayerTiles(record, catalog)
         self.taken = np.zeros(graph.num_tasks, dtype=np.bool_)
         self.taken[:NUM_FIXED_TASKS] = True
-        self._points: dict[tuple[Grid, int], Int64Array] = {}
         # Layouts that differ in fields we do not know are one tile layout.
         self._codes: dict[tuple[str, int, tuple[int, ...], tuple[int, ...]], int] = {}
         self._code_of = np.array(
@@ -97,8 +112,7 @@ class _Matcher:
         tasks = self._present(layer, ids)
         self._check_shape(layer, tasks)
         slots = tuple(
-            self._slot(layer, slot, position, tasks)
-            for position, slot in enumerate(layer.recorded.slots)
+            self._slot(layer, slot, position, tasks) for position, slot in enumerate(layer.slots)
         )
         return Operator(
             index=0,
@@ -111,7 +125,7 @@ class _Matcher:
             origin="recorded",
             layer_method=layer.recorded.method,
             register_name=layer.recorded.register_name,
-            grid_positions=None if tasks.complete else tasks.points.T.astype(np.int32),
+            grid_positions=None if tasks.present is None else tasks.points.T.astype(np.int32),
             layer_index=layer.recorded.index,
         )
 
@@ -136,14 +150,11 @@ class _Matcher:
                 f"{self.graph.num_tasks} tasks in all"
             )
         self.taken[ids] = True
-        key = (layer.grid, layer.shape.num_subtasks)
-        points = self._points.get(key)
-        if points is None:
-            points = self._points[key] = grid_points(*key)
+        points = grid_points(layer.grid, layer.shape.num_subtasks)
         null = self.graph.tasks.is_null[ids]
         if not null.any():
-            return _Tasks(ids, points, complete=True)
-        return _Tasks(ids[~null], points[:, ~null], complete=False)
+            return _Tasks(ids, points)
+        return _Tasks(ids[~null], points[:, ~null], ~null)
 
     def _check_shape(self, layer: RegisteredLayer, tasks: _Tasks) -> None:
         columns = self.graph.tasks
@@ -151,11 +162,11 @@ class _Matcher:
         if misfit.any():
             task, at = _first(tasks, misfit)
             layer.fail(
-                f"should make task {task} at {at} a {layer.row.name}; "
+                f"should make task {task} at {at} a {layer.row.task_type}; "
                 f"in the graph it is a {self._type_name(task)}"
             )
         num_slots = columns.slot_starts[tasks.ids + 1] - columns.slot_starts[tasks.ids]
-        misfit = (num_slots != len(layer.recorded.slots)) | (
+        misfit = (num_slots != len(layer.slots)) | (
             columns.num_inputs[tasks.ids] != layer.row.num_inputs
         )
         if misfit.any():
@@ -174,19 +185,21 @@ class _Matcher:
             column = self.tiles.column(
                 slot,
                 layer.grid,
-                tasks.points,
+                layer.shape.num_subtasks,
                 is_output=is_output,
                 plane=self._plane(layer) if is_output else 0,
             )
         except TileError as error:
             layer.fail(f"can't be compared with the graph: {error}")
+        if tasks.present is not None:
+            column = column.of(tasks.present)
         self._check_slot(layer, position, tasks, column)
         return self._operator_slot(slot, position, is_output, column)
 
     def _plane(self, layer: RegisteredLayer) -> int:
         """Elements before this rank's plane in the buffer that an all-gather puts into."""
         source = layer.inputs[0].tensor if layer.inputs else None
-        if layer.row.name != ALLGATHER_PUT or source is None:
+        if not layer.is_put or source is None:
             return 0
         return self.record.my_gpu_id * math.prod(self.record.tensor_by_id[source].dims)
 

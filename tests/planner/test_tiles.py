@@ -6,7 +6,7 @@ import pytest
 
 from mpkgraph.catalog import DEFAULT, DT_UNKNOWN
 from mpkgraph.model.record import LayerSlot, PipelineRecord, RecordedTensor, TensorCall, TensorRef
-from mpkgraph.views.layer_tiles import LayerTiles, TileError, grid_points
+from mpkgraph.planner.tiles import LayerTiles, TileError, grid_points
 
 BF16, FP32 = 941, 950
 
@@ -37,9 +37,7 @@ def record(*tensors, log=()):
 
 def column(made, number, grid, input_map, *, is_output=False, plane=0):
     slot = LayerSlot(number, None, input_map, -1, store_in_dmem=True)
-    return LayerTiles(made, DEFAULT).column(
-        slot, grid, grid_points(grid, 1), is_output=is_output, plane=plane
-    )
+    return LayerTiles(made, DEFAULT).column(slot, grid, 1, is_output=is_output, plane=plane)
 
 
 def test_grid_points_repeat_for_subtasks():

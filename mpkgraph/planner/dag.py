@@ -26,6 +26,9 @@ class LayerShape:
     inputs: tuple[tuple[int | None, InputMap], ...]
     outputs: tuple[tuple[int | None, InputMap], ...]
     num_subtasks: int = 1
+    """Tasks of one block: one, or one for each other GPU."""
+    is_remote: bool = False
+    """Whether its tasks trigger events of other GPUs, through NVSHMEM."""
 
     @property
     def num_tasks(self) -> int:
@@ -33,12 +36,18 @@ class LayerShape:
 
 
 class EmissionError(Exception):
-    """Mirage's generator refuses these layers. `layer` is the index of the one at fault."""
+    """Mirage's generator refuses these layers, or dies of them.
 
-    def __init__(self, layer: int, what: str) -> None:
-        super().__init__(layer, what)
+    `layer` is the index of the one at fault, `remedy` what its author can do.
+    """
+
+    def __init__(self, layer: int, what: str, remedy: str = "", others: Sequence[int] = ()) -> None:
+        super().__init__(layer, what, remedy)
         self.layer = layer
         self.what = what
+        self.remedy = remedy
+        self.others = tuple(others)
+        """Further layers that `what` speaks of."""
 
 
 class TooManyTasksError(EmissionError):
@@ -86,8 +95,17 @@ class LayerDag:
         # Mirage's "case 2" (a join after a fork) is the same pair of layers seen from the join,
         # which comes later in program order: "case 3" is always found first.
         for index, is_fork in enumerate(self.is_fork):
-            if is_fork and any(self.is_join[e.consumer] for e in self.out_edges[index]):
-                raise EmissionError(index, "it forks, and one of its consumers joins (case 3)")
+            joins = [e.consumer for e in self.out_edges[index] if self.is_join[e.consumer]]
+            if is_fork and joins:
+                consumers = sorted({e.consumer for e in self.out_edges[index]})
+                producers = sorted({e.producer for e in self.in_edges[joins[0]]})
+                raise EmissionError(
+                    index,
+                    f"it forks (to layers {_listed(consumers)}), and its consumer {joins[0]} joins "
+                    f"layers {_listed(producers)}: a task can't trigger two events (case 3)",
+                    "Put an identity layer between the two, or let only one layer read it",
+                    sorted({*consumers, *producers} - {index}),
+                )
 
     def _unify_fork(self, index: int) -> None:
         edges = self.out_edges[index]
@@ -110,8 +128,20 @@ class LayerDag:
     def _common_blocks(self, index: int, sides: list[list[int]]) -> list[int]:
         blocks = [math.lcm(*(side[axis] for side in sides)) for axis in range(3)]
         grid = self.layers[index].grid_dim
-        if any(not block or size % block for size, block in zip(grid, blocks, strict=True)):
-            raise EmissionError(index, f"groups of {blocks} blocks do not divide its grid {grid}")
+        if not all(blocks):
+            raise EmissionError(
+                index,
+                f"two axes of its grid {grid} or of a neighbour's split one dim of a tensor: "
+                "Mirage dies of a division by zero",
+                "Map each grid axis to a tensor dim of its own",
+            )
+        if any(size % block for size, block in zip(grid, blocks, strict=True)):
+            raise EmissionError(
+                index,
+                f"its events would take groups of {tuple(blocks)} blocks, which do not divide its "
+                f"grid {grid}",
+                "Choose grids of which one divides the other",
+            )
         return blocks
 
     def order(self) -> list[int]:
@@ -131,6 +161,11 @@ class LayerDag:
                 if not waiting[edge.consumer]:
                     heapq.heappush(ready, (depth[edge.consumer], edge.consumer))
         return order
+
+
+def _listed(layers: Sequence[int]) -> str:
+    *rest, last = map(str, layers)
+    return f"{', '.join(rest)} and {last}" if rest else last
 
 
 def _bind(layers: Sequence[LayerShape]) -> Iterator[Edge]:
@@ -206,5 +241,10 @@ def _coarsen(edge: Edge, axis_map: InputMap, own: list[int], common: list[int], 
         scale = common[axis] // max(own[axis], 1)
         if scale > 1 and 0 <= dim < MAX_TENSOR_DIMS:
             if edge.event_dims[dim] % scale:
-                raise EmissionError(layer, f"events of dim {dim} can't be merged {scale} at a time")
+                raise EmissionError(
+                    layer,
+                    f"its {edge.event_dims[dim]} events along dim {dim} can't be merged {scale} at "
+                    "a time",
+                    "Choose grids of which one divides the other",
+                )
             edge.event_dims[dim] //= scale

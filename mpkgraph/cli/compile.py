@@ -1,0 +1,129 @@
+"""`mpkgraph compile`: parse what is asked; the work is in `compile_run`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+ARGUMENTS = "mpkgraph.script_arguments"
+"""Key of the context's `meta` for what stands after `--`."""
+
+
+class CompileCommand(click.Command):
+    """A command whose arguments after `--` belong to the user's script."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        own, script = args, list[str]()
+        if "--" in args:
+            at = args.index("--")
+            own, script = args[:at], args[at + 1 :]
+        ctx.meta[ARGUMENTS] = tuple(script)
+        return super().parse_args(ctx, own)
+
+
+@click.command(
+    cls=CompileCommand,
+    short_help="Turn a layer pipeline into its task graph.",
+    options_metavar="[OPTIONS]",
+)
+@click.argument("pipelines", metavar="PIPELINE...", nargs=-1, required=True)
+@click.option(
+    "-o",
+    "--output-dir",
+    metavar="DIR",
+    type=click.Path(file_okay=False),
+    help="Where graphs and records go (default: where the script says with "
+    "compile(output_dir=...), else the working folder).",
+)
+@click.option(
+    "-t",
+    "--target",
+    metavar="CC",
+    help="GPU: a compute capability (80, 90, 100, ...) or a name (a100, h100, h200, b200). "
+    "Default: 90, or the record's.",
+)
+@click.option(
+    "-w",
+    "--workers",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Workers (default: Mirage's choice).",
+)
+@click.option(
+    "--schedulers",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Local schedulers (default: Mirage's choice for the GPU).",
+)
+@click.option("--world-size", type=click.IntRange(1), metavar="N", help="GPUs that run together.")
+@click.option("--rank", type=click.IntRange(0), metavar="N", help="Plan this rank (default: 0).")
+@click.option("--all-ranks", is_flag=True, help="Plan every rank.")
+@click.option(
+    "--multicast/--no-multicast",
+    default=None,
+    help="Whether GPUs have NVLink multicast, which selects the all-reduce (default: as usual for "
+    "the target).",
+)
+@click.option(
+    "--set",
+    "settings",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="A parameter of the function. Repeatable.",
+)
+@click.option(
+    "--init",
+    "init",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="A PersistentKernel parameter of the kernel that a function receives. Repeatable.",
+)
+@click.option("--meta", is_flag=True, help="Give the script's GPU tensors shapes and no memory.")
+@click.option(
+    "--register",
+    metavar="NAME:INPUTS:OUTPUTS:TASK_TYPE",
+    multiple=True,
+    help="A task name that Mirage's tables lack. Repeatable.",
+)
+@click.option(
+    "--emit",
+    type=click.Choice(["both", "graph", "record"]),
+    default="both",
+    show_default=True,
+    help="Which files to write.",
+)
+@click.option("--dry-run", is_flag=True, help="Plan and report; write nothing.")
+@click.option("--check", is_flag=True, help="Exit with 1 when there is a warning.")
+@click.option(
+    "--backend",
+    type=click.Choice(["planner", "auto", "mirage"]),
+    default="planner",
+    show_default=True,
+    help="What makes the graph: mpkgraph's planner, or Mirage (not in this version).",
+)
+@click.option(
+    "--mirage-home",
+    metavar="DIR",
+    type=click.Path(),
+    help="Mirage source tree: its enums, and its pure-Python parts for scripts (default: "
+    "$MIRAGE_HOME).",
+)
+@click.option("--json", "as_json", is_flag=True, help="Report as JSON (schema in the docs).")
+@click.option("-q", "--quiet", is_flag=True, help="No report; warnings still go to stderr.")
+@click.option("--traceback", is_flag=True, help="Show Python's traceback of a script that fails.")
+@click.pass_context
+def compile_(ctx: click.Context, /, **options: Any) -> int:
+    """Plan the task graph that Mirage would make of a layer pipeline, to the byte.
+
+    PIPELINE is a Python script that uses Mirage's API (its arguments follow after --), a function
+    that receives a kernel (module:function or file.py:function), or a recorded pipeline
+    (pipeline_rank{N}.json, .zst or .gz; several are planned as one process would make them).
+    Neither a GPU nor Mirage is needed. A script is run: compile only what you trust.
+    """
+    from mpkgraph.cli.compile_run import CompileRequest, run_compile
+
+    return run_compile(CompileRequest(arguments=ctx.meta[ARGUMENTS], **options))
+
+
+compile_.name = "compile"

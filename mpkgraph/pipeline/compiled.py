@@ -1,0 +1,90 @@
+"""What compiling pipelines came to: one `Compiled` a graph, in the order of the script's calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from mpkgraph.errors import GraphWriteError
+from mpkgraph.io.record import save_record
+from mpkgraph.io.writer import save_graph
+from mpkgraph.model.graph import TaskGraph
+from mpkgraph.model.record import CallSite, PipelineRecord
+
+
+class Planned(Protocol):
+    """What a planner makes of a record."""
+
+    @property
+    def graph(self) -> TaskGraph: ...
+
+    @property
+    def warnings(self) -> tuple[Any, ...]: ...
+
+
+CompileGraph = Callable[[PipelineRecord], Planned]
+"""Plans one record after another for one process: variants go on counting."""
+
+NewCompileGraph = Callable[[], CompileGraph]
+"""Starts a process: called once for each rank."""
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """One pipeline that a script compiled."""
+
+    record: PipelineRecord
+    rank: int
+    index: int
+    """Position among the graphs of its rank, from 0."""
+    site: CallSite | None
+    """The line that compiled it."""
+    plan: Planned | None = None
+    """The planner's result; None when the runner was given no planner."""
+    files: tuple[Path, ...] = ()
+    """What was written, the graph before its record in each folder."""
+
+    @property
+    def graph(self) -> TaskGraph | None:
+        return None if self.plan is None else self.plan.graph
+
+    @property
+    def warnings(self) -> tuple[Any, ...]:
+        return () if self.plan is None else tuple(self.plan.warnings)
+
+
+Emit = frozenset[str]
+"""Which files are written: `graph`, `record`."""
+BOTH: Emit = frozenset({"graph", "record"})
+
+
+def graph_folder(output: Path, index: int) -> Path:
+    """Where the graph at a position goes: `OUT`, then `OUT/compile2`, `OUT/compile3` and so on."""
+    return output if index == 0 else output / f"compile{index + 1}"
+
+
+def write_files(
+    folder: Path, rank: int, record: PipelineRecord, plan: Planned | None, emit: Emit = BOTH
+) -> tuple[Path, ...]:
+    """Write the graph and its record into a folder, which is made.
+
+    Raises GraphWriteError when that can't be done.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise GraphWriteError(
+            f"can't make the folder: {error.strerror or error}",
+            where=str(folder),
+            remedy="Choose a folder that you can write to",
+        ) from error
+    files = []
+    if plan is not None and "graph" in emit:
+        files.append(folder / f"task_graph_rank{rank}.json")
+        save_graph(plan.graph, files[-1])
+    if "record" in emit:
+        files.append(folder / f"pipeline_rank{rank}.json")
+        save_record(record, files[-1])
+    return tuple(files)

@@ -1,0 +1,1 @@
+"""From layers to a task graph, as Mirage's generator makes it."""
