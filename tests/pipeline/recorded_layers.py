@@ -68,8 +68,7 @@ def _compact(entry):
 
 def _decoded(kernel, value):
     if isinstance(value, dict) and "tensor" in value:
-        number = len(kernel.record().tensors)
-        return kernel.new_tensor(dims=tuple(value["tensor"]), name=f"{value['name']}.{number}")
+        return kernel.new_tensor(dims=tuple(value["tensor"]), name=value["name"])
     if isinstance(value, dict) and "tuple" in value:
         return tuple(_decoded(kernel, x) for x in value["tuple"])
     if isinstance(value, dict) and "list" in value:
