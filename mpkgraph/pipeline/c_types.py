@@ -35,6 +35,12 @@ def exactly(value: Any, kind: type, argument: str, *, optional: bool = False) ->
     if type(value) is kind or (optional and value is None):
         return
     given, wanted = type(value).__name__, kind.__name__
+    if value is None:  # Cython lets None pass; the first use of it fails
+        refuse(
+            TypeError,
+            f"{argument} is None: a {wanted} is needed",
+            upstream="object of type 'NoneType' has no len()",
+        )
     remedy = f"Write {argument}={wanted}(...)" if isinstance(value, tuple | list) else None
     refuse(
         TypeError,
@@ -66,7 +72,7 @@ def _number(value: Any, what: str, c_type: str, bounds: tuple[int, int]) -> int:
             TypeError,
             f"{what}: {_show(value)} is no number",
             remedy="Give an integer",
-            upstream=f"an integer is required (got type {type(value).__name__})",
+            upstream="an integer is required",
         )
     try:
         number = int(value)

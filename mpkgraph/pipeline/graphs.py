@@ -14,7 +14,7 @@ from mpkgraph.pipeline.c_types import c_int, c_size, c_triple, exactly
 from mpkgraph.pipeline.call_site import doing
 from mpkgraph.pipeline.dtypes import dtype, float16
 from mpkgraph.pipeline.recorder import OpenBlock, PipelineRecorder
-from mpkgraph.pipeline.refusal import fatal, refuse
+from mpkgraph.pipeline.refusal import arithmetic, fatal, refuse
 from mpkgraph.pipeline.tensors import DTensor, STensor, row_major
 
 
@@ -28,6 +28,9 @@ class CyTBGraph:
         forloop_range: int = -1,
         dimx: int = -1,
     ) -> None:
+        # Cython looks at all types first, and lets None pass there.
+        exactly(grid_dim, tuple, "grid_dim", optional=True)
+        exactly(block_dim, tuple, "block_dim", optional=True)
         exactly(grid_dim, tuple, "grid_dim")
         exactly(block_dim, tuple, "block_dim")
         forloop_range = c_int(forloop_range, "forloop_range")
@@ -49,7 +52,7 @@ class CyTBGraph:
                 remedy="Each of the three numbers is at least 1",
             )
         self.forloop_range = forloop_range
-        self.block = OpenBlock(grid)
+        self.block = OpenBlock(grid, forloop_range)
 
     @property
     def grid_dim(self) -> dict[str, int]:
@@ -86,6 +89,8 @@ class CyKNGraph:
     def new_input(
         self, dims: tuple[int, ...], strides: tuple[int, ...], dtype: dtype = float16
     ) -> DTensor:
+        exactly(dims, tuple, "dims", optional=True)
+        exactly(strides, tuple, "strides", optional=True)
         exactly(dims, tuple, "dims")
         exactly(strides, tuple, "strides")
         sizes = [c_int(x, "dims") for x in dims]
@@ -152,16 +157,15 @@ class KNGraph:
     ) -> DTensor:
         """A tensor without memory yet; row-major when `strides` is None."""
         with doing("new_input"):
-            if strides is None:
-                steps = row_major(dims)
-            else:
-                steps = tuple(strides)
-                if len(dims) != len(steps):
-                    refuse(
-                        AssertionError,
-                        f"{len(dims)} dims {tuple(dims)} but {len(steps)} strides {steps}",
-                        remedy=f"Row-major strides are {row_major(dims)}",
-                    )
+            with arithmetic(f"the layout of dims={dims!r}, strides={strides!r}"):
+                steps = row_major(dims) if strides is None else tuple(strides)
+                same_length = len(dims) == len(steps)
+            if not same_length:
+                refuse(
+                    AssertionError,
+                    f"{len(dims)} dims {tuple(dims)} but {len(steps)} strides {steps}",
+                    remedy="Give a stride in elements for each dimension, or none for row-major",
+                )
             return self.cygraph.new_input(dims, steps, dtype)
 
     def attach_torch_tensor(self, t: DTensor, torch_tensor: Any, name: str) -> None:
@@ -231,7 +235,7 @@ def _need_dtensor(value: Any, argument: str) -> None:
             f"{argument} is a {given}: a tensor of the graph is needed",
             remedy="Use what attach_input or new_tensor returned",
             upstream=f"Argument '{argument}' has incorrect type (expected "
-            f"mirage._cython.core.DTensor, got {given})",
+            f"mirage.core.DTensor, got {given})",
         )
 
 
@@ -250,7 +254,7 @@ def _need_block_graph(value: Any) -> None:
             TypeError,
             f"bgraph is a {given}: a thread-block graph is needed",
             upstream="Argument 'bgraph' has incorrect type (expected "
-            f"mirage._cython.core.CyTBGraph, got {given})",
+            f"mirage.core.CyTBGraph, got {given})",
         )
 
 

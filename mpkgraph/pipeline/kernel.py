@@ -18,7 +18,7 @@ from mpkgraph.pipeline.layers import LAYERS, LayerSpec
 from mpkgraph.pipeline.layers.run import run_layer
 from mpkgraph.pipeline.meta_tensors import check_meta_tensors
 from mpkgraph.pipeline.recorder import to_json
-from mpkgraph.pipeline.refusal import refuse
+from mpkgraph.pipeline.refusal import need_attribute, refuse
 from mpkgraph.pipeline.target import current_target
 from mpkgraph.pipeline.tensors import DTensor, TensorSpec, row_major
 
@@ -167,6 +167,8 @@ class PersistentKernel:
         AssertionError for another layout or no name, a RuntimeError for a type Mirage lacks.
         """
         with call_site.doing("attach_input"):
+            for attribute in ("shape", "stride", "dtype"):
+                need_attribute(torch_tensor, attribute, "torch_tensor", "Give a torch tensor")
             dims = tuple(torch_tensor.shape)
             strides = tuple(torch_tensor.stride())
             _check_layout(dims, strides, name)
@@ -193,6 +195,7 @@ class PersistentKernel:
         with call_site.doing("new_tensor"):
             tensor = self.kn_graph.new_input(dims=dims, strides=strides, dtype=dtype)
             label = _need_name(name)
+            need_attribute(label, "replace", "name", "Give a string")
             graph = self.kn_graph.cygraph
             if io_category == "cuda_tensor":
                 graph.attach_cuda_tensor(tensor, label)

@@ -7,7 +7,6 @@ error. Nothing is planned.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -47,6 +46,7 @@ class OpenBlock:
     """A thread-block graph that is being put together: grid and slots, then what it became."""
 
     grid_dim: Grid
+    forloop_range: int = 1
     slots: list[LayerSlot] = field(default_factory=list)
     customized: tuple[TensorRef | None, ...] = ()
     register_task: RegisteredTask | None = None
@@ -67,10 +67,14 @@ class OpenBlock:
         if tensor is None:
             return STensor(len(self.slots), (), None)
         tile = tile_dims(tensor.dims, self.grid_dim, input_map)
+        tile = tile_dims(tile, (self.forloop_range, 1, 1), (forloop_dim, -1, -1))
         return STensor(len(self.slots), tile, tensor.dtype)
 
     def freeze(self) -> BlockGraph:
-        return BlockGraph(self.grid_dim, tuple(self.slots), self.customized, self.register_task)
+        # Every layer's range is 1; a graph of the user's own may say something else.
+        extra = {} if self.forloop_range == 1 else {"forloop_range": self.forloop_range}
+        slots = tuple(self.slots)
+        return BlockGraph(self.grid_dim, slots, self.customized, self.register_task, extra)
 
 
 @dataclass(slots=True)
@@ -322,9 +326,6 @@ def to_json(value: Any) -> Any:
         return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, dtype):
         return value.name
-    if dataclasses.is_dataclass(value) and not is_tensor_like(value):
-        fields = {x.name: to_json(getattr(value, x.name)) for x in dataclasses.fields(value)}
-        return {"object": type(value).__name__, "fields": fields}
     if is_tensor_like(value):
         return {
             "torch": [int(x) for x in value.shape],
@@ -333,7 +334,10 @@ def to_json(value: Any) -> Any:
         }
     if hasattr(value, "__index__"):
         return int(value)  # numpy's integers
-    return {"object": type(value).__name__}
+    if hasattr(value, "__dict__"):
+        fields = {name: to_json(item) for name, item in vars(value).items()}
+        return {"object": type(value).__name__, "fields": fields}
+    return repr(value)
 
 
 def _ref(tensor: DTensor) -> TensorRef:

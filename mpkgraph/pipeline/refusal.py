@@ -84,6 +84,18 @@ def fatal(what: str, *, remedy: str | None = None) -> NoReturn:
     raise PipelineError(what, where=call_site.where(), remedy=remedy)
 
 
+def need_attribute(value: object, attribute: str, argument: str, remedy: str) -> None:
+    """Refuse a value without something that Mirage reads from it."""
+    if not hasattr(value, attribute):
+        given = type(value).__name__
+        refuse(
+            AttributeError,
+            f"{argument} is {'None' if value is None else f'a {given}'}: it has no {attribute}",
+            remedy=remedy,
+            upstream=f"'{given}' object has no attribute '{attribute}'",
+        )
+
+
 @contextmanager
 def arithmetic(what: str) -> Iterator[None]:
     """Refuse what Python refuses in a formula over the user's numbers; `what` names them."""

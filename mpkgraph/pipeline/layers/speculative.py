@@ -17,7 +17,7 @@ from mpkgraph.pipeline.layers.spec import (
     SlotSpec,
     tensors,
 )
-from mpkgraph.pipeline.refusal import refuse
+from mpkgraph.pipeline.refusal import need_attribute, refuse
 from mpkgraph.pipeline.tensors import DTensor
 
 NUM_PARTIAL_RESULTS = 96
@@ -96,14 +96,8 @@ def _handler(call: Call, handlers: dict[str, Any]) -> Any:
 
 
 def _setting(config: Any, name: str) -> Any:
-    if not hasattr(config, name):
-        given = type(config).__name__
-        refuse(
-            AttributeError,
-            f"spec_decode_config is {'None' if config is None else f'a {given}'}: it has no {name}",
-            remedy="Use mirage.spec_decode_class('promptlookup', ...)",
-            upstream=f"'{given}' object has no attribute '{name}'",
-        )
+    remedy = "Use mirage.spec_decode_class('promptlookup', ...)"
+    need_attribute(config, name, "spec_decode_config", remedy)
     return getattr(config, name)
 
 
