@@ -22,9 +22,7 @@ def build(
     x_input = kernel.attach_input(tensor(rows, hidden), name="x_input")
     w_a = kernel.attach_input(tensor(hidden), name="w_a")
     w_b, w_c, w_d = (kernel.attach_input(tensor(hidden, hidden), name=f"w_{x}") for x in "bcd")
-    x_a, x_b, x_c, x_d = (
-        kernel.attach_input(tensor(rows, hidden), name=f"x_{x}") for x in "abcd"
-    )
+    x_a, x_b, x_c, x_d = (kernel.attach_input(tensor(rows, hidden), name=f"x_{x}") for x in "abcd")
     block, grid = threads(kernel), (hidden // tile, copies, 1)
     kernel.rmsnorm_layer(
         input=x_input, weight=w_a, output=x_a, grid_dim=(rows, 1, 1), block_dim=block

@@ -1,7 +1,7 @@
 """One layer from start to end: RMS normalisation of 16 rows, a task a row.
 
-    mpkgraph compile examples/rmsnorm.py -o out     # plan it, on any machine
-    python examples/rmsnorm.py                      # run it, with Mirage and a GPU
+mpkgraph compile examples/rmsnorm.py -o out     # plan it, on any machine
+python examples/rmsnorm.py                      # run it, with Mirage and a GPU
 """
 
 from __future__ import annotations

@@ -12,13 +12,16 @@ from mpkgraph.model.record import CallSite
 OURS = "mpkgraph.pipeline"
 """Frames of this package (and of what it contains) are never the user's."""
 
+BETWEEN = "contextlib"
+"""Its frames stand between ours: a layer call that starts is the `__enter__` of a context."""
+
 
 def user_site() -> CallSite | None:
     """The innermost frame outside this package; None when there is none."""
     frame = sys._getframe(1)  # noqa: SLF001  inspect.stack reads source files
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
-        if module != OURS and not module.startswith(f"{OURS}."):
+        if module not in {OURS, BETWEEN} and not module.startswith(f"{OURS}."):
             return CallSite(frame.f_code.co_filename, frame.f_lineno)
         if frame.f_back is None:
             break
