@@ -120,7 +120,8 @@ def _add_option(parser: argparse.ArgumentParser, parameter: inspect.Parameter) -
         action = argparse.BooleanOptionalAction
         parser.add_argument(name, dest=parameter.name, default=default, action=action)
         return
-    kind = int if isinstance(default, int) or parameter.name in INTEGERS else str
+    is_integer = isinstance(default, int) or (default is None and parameter.name in INTEGERS)
+    kind = int if is_integer else str
     parser.add_argument(name, dest=parameter.name, default=default, type=kind)
 
 

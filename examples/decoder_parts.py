@@ -132,7 +132,7 @@ class Decoder:
         self.attn_proj_out = self.buffer("attn_proj_out", model.hidden, memory=self.sum_memory)
 
     def share(self, size: int) -> int:
-        """This GPU's part of something that a model has `size` of."""
+        """One GPU's part of something that a model has `size` of."""
         return size
 
     def total(self, partial: Any, name: str) -> Any:

@@ -1,8 +1,8 @@
 """A diamond: a fork whose two branches meet again.
 
-`a` forks into two linear layers, `d` joins them. Mirage's generator can give an operator one of
-these roles, not two at once: if `b` were itself a fork, or `d` read `a` as well, it would need a
-layer in between (or be refused).
+`a` forks into two linear layers, `d` joins them. What Mirage's generator refuses is an edge that
+leads from a fork straight into a join: if another layer read `b` too, `b` would be a fork next to
+the join `d`, and a layer would have to go between them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A dense Qwen3 decoder: one iteration of a chosen size, batch and number of layers.
 
-    mpkgraph compile examples/qwen3.py:build --set size=8B --set layers=2 --set batch=8 -o out
-    python examples/qwen3.py --size 0.6B
+mpkgraph compile examples/qwen3.py:build --set size=8B --set layers=2 --set batch=8 -o out
+python examples/qwen3.py --size 0.6B
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The MLP of a dense Qwen3 decoder layer: gate and up, SiLU times, down and residual.
 
 Gate and up are one linear layer. Its weight is *shuffled* of both: groups of rows take turns, so
-that a task's tile of `mlp_mid` holds some gate columns and the up columns that belong to them,
-and the task of the next layer finds both in its own tile.
+that in `mlp_mid` some columns of gate are followed by the columns of up that belong to them, and a
+task of the next layer finds both in one tile.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def build(
     w_gate = kernel.attach_input(tensor(intermediate, hidden), name="w_gate")
     w_up = kernel.attach_input(tensor(intermediate, hidden), name="w_up")
     mlp_mid = kernel.attach_input(tensor(batch, 2 * intermediate), name="mlp_mid")
-    # A task writes a group of gate and one of up; half as many tasks read two of its tiles each.
+    # Every other task writes a group of gate, the next one that of up; so SiLU has half as many.
     groups = tasks // 2
     w_gatedup = kernel.shuffle_tensors(
         inputs=[w_gate, w_up], shuffled_dim=0, num_groups=groups, name="w_gatedup"

@@ -1,8 +1,8 @@
 """A Qwen3 mixture-of-experts decoder (30B-A3B): each token goes through 8 of 128 experts.
 
-The graph can't know which experts a token will choose. So tasks are of experts in turn: task i of
-n along grid axis 0 does experts i, i+n, i+2n and so on, for the tokens that chose them, which it
-reads at run time in `moe_routing_indices` and `moe_mask`.
+The graph can't know which experts tokens will choose. `moe_mask` lists those that were chosen, at
+run time, and task i of n along grid axis 0 does the i-th of them, the one n further, and so on;
+`moe_routing_indices` tells for which tokens.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import mirage as mi
 from common import main, tensor
-from decoder_parts import Decoder, Model, Split, decoder_kernel, first_that_divides
+from decoder_parts import Decoder, Model, Split, decoder_kernel
 from qwen3 import PADDED_VOCAB, VOCAB, linear_tasks, linear_tasks_hopper
 
 EXPERTS, CHOSEN = 128, 8
@@ -55,8 +55,8 @@ class MoeDecoder(Decoder):
             self.norm_moe = self.buffer("rmsnorm_out_moe", hidden)
         self.scores = self.buffer("moe_gate_out", EXPERTS)
         self.weights = self.buffer("moe_topk_weight", CHOSEN, dtype=mi.float32)
-        # Of each expert, which tokens chose it (and as their how many-th); then which experts
-        # were chosen at all, and how many these are.
+        # Of each expert, as their how many-th the tokens chose it; then the experts that were
+        # chosen at all and, last, how many these are.
         self.indices = kernel.new_tensor(
             dims=(EXPERTS, self.batch), dtype=mi.int32, name="moe_routing_indices"
         )
@@ -138,9 +138,7 @@ def build(
     if split == "auto":
         split = "hopper" if kernel.target_cc == 90 else "blackwell"
     linear, experts = SPLITS[split]
-    decoder = MoeDecoder(
-        kernel, SIZES[size], linear, experts, shared_norm=split == "blackwell"
-    )
+    decoder = MoeDecoder(kernel, SIZES[size], linear, experts, shared_norm=split == "blackwell")
     decoder.all_layers(layers)
     kernel.compile(output_dir=output_dir)
     return kernel

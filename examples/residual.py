@@ -1,7 +1,8 @@
 """A residual connection: `c` reads `b`, and `a` over `b`'s head.
 
 Whatever waits for `b` waits for `a` too, since `b` reads `a`. So the generator drops the edge
-from `a` to `c`, and the graph is the chain a -> b -> c. It does so only for a residual.
+from `a` to `c`: no fork at `a`, no join at `c`, but the chain a -> b -> c. A decoder is full of
+such edges, and would not be plannable with them.
 """
 
 from __future__ import annotations

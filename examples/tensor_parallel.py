@@ -66,7 +66,7 @@ def build(
     requests: int | None = 1,
     output_dir: str | None = None,
 ) -> Any:
-    """This rank's kernel, with its layers described to it; on a single GPU nothing is shared."""
+    """Make this rank's kernel; on a single GPU nothing is shared."""
     rank, world_size = rank_and_size()
     kernel = decoder_kernel(
         batch, requests, rank=rank, world_size=world_size, use_cutlass_kernel=True
