@@ -37,6 +37,10 @@ pk.compile()
     assert layer_names(compiled) == ["rmsnorm_hopper"]
     assert compiled.site.file == str(script)
     assert compiled.site.line == line_of(script, "pk.compile()")
+    first_line = line_of(script, "x = pk.new_tensor")
+    assert [(x.file, x.line - first_line) for x in compiled.record.call_sites] == [
+        (str(script), line) for line in range(4)
+    ]
     assert compiled.record.origin == {
         "script": "pipeline.py",
         "options": ["256"],
