@@ -156,7 +156,7 @@ class LayerDag:
                 index,
                 f"its events would take groups of {tuple(blocks)} blocks, which do not divide its "
                 f"grid {grid}",
-                "Choose grids of which one divides the other",
+                "Map each grid axis to a tensor dim of its own",
                 others=sorted({e.producer + e.consumer - index for e in edges}),
                 tensors=[e.tensor for e in edges],
             )
@@ -265,7 +265,7 @@ def _coarsen(edge: Edge, axis_map: InputMap, own: list[int], common: list[int], 
                     layer,
                     f"its {edge.event_dims[dim]} events along dim {dim} can't be merged {scale} at "
                     "a time",
-                    "Choose grids of which one divides the other",
+                    "Map each grid axis to a tensor dim of its own",
                     others=[edge.producer + edge.consumer - layer],
                     tensors=[edge.tensor],
                 )

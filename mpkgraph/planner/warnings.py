@@ -263,8 +263,10 @@ def _slot(
 
 def _valid_sizes(extent: int, size: int, axis: str) -> str:
     """The nearest divisors of an extent below and above a size."""
-    below = next((n for n in range(min(size, extent), 0, -1) if extent % n == 0), 1)
-    above = next((n for n in range(size + 1, extent + 1) if extent % n == 0), None)
+    small = [n for n in range(1, math.isqrt(extent) + 1) if extent % n == 0]
+    divisors = {*small, *(extent // n for n in small)}
+    below = max((n for n in divisors if n <= size), default=1)
+    above = min((n for n in divisors if n > size), default=None)
     choices = f"{below} or {above}" if above else f"{below}"
     return f"Valid sizes of {axis} nearest to {size}: {choices}"
 
