@@ -12,6 +12,8 @@ from mpkgraph.model.record import CallSite
 
 OURS = "mpkgraph.pipeline"
 """Frames of this package (and of what it contains) are never the user's."""
+BETWEEN = ("contextlib", "functools")
+"""Frames of these stand between ours: a layer that starts is the `__enter__` of a context."""
 
 
 def user_site() -> CallSite | None:
@@ -20,8 +22,7 @@ def user_site() -> CallSite | None:
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
-        # A context manager of ours runs below a frame of contextlib.
-        if module not in {OURS, "contextlib"} and not module.startswith(f"{OURS}."):
+        if module not in {OURS, *BETWEEN} and not module.startswith(f"{OURS}."):
             return CallSite(frame.f_code.co_filename, frame.f_lineno)
         frame = frame.f_back
     return None

@@ -119,6 +119,9 @@ class _Planner:
             return emission([x.shape for x in layers], max_tasks=MAX_TASKS)
         except EmissionError as error:
             others = [layer_name(layers[x].recorded) for x in error.others]
+            tensors = [repr(self.record.tensor_by_id[x].name) for x in error.tensors]
+            if tensors:
+                others.append(f"tensor{'s' * (len(tensors) > 1)} {', '.join(tensors)}")
             named = f" [{'; '.join(others)}]" if others else ""
             layers[error.layer].fail(f"can't be planned: {error.what}{named}", error.remedy)
 

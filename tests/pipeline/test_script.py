@@ -37,6 +37,10 @@ pk.compile()
     assert layer_names(compiled) == ["rmsnorm_hopper"]
     assert compiled.site.file == str(script)
     assert compiled.site.line == line_of(script, "pk.compile()")
+    first_line = line_of(script, "x = pk.new_tensor")
+    assert [(x.file, x.line - first_line) for x in compiled.record.call_sites] == [
+        (str(script), line) for line in range(4)
+    ]
     assert compiled.record.origin == {
         "script": "pipeline.py",
         "options": ["256"],
@@ -86,7 +90,7 @@ def test_writes_where_the_script_says_too(tmp_path, monkeypatch):
 
 def test_does_not_write_where_the_script_says_when_told_so(tmp_path):
     script = write(tmp_path, KERNEL + "pk = kernel()\nnorm(pk)\npk.compile(output_dir='mine')\n")
-    (compiled,) = run(script, write_output_dir=False).compiled
+    (compiled,) = run(script, emit=frozenset()).compiled
     assert compiled.files == ()
     assert sorted(x.name for x in tmp_path.iterdir()) == ["pipeline.py"]
 

@@ -1,0 +1,129 @@
+"""What the examples share, so that each of them is only its layers.
+
+The same files run on Mirage and a GPU (`python examples/NAME.py`) and without both
+(`mpkgraph compile examples/NAME.py`, or `.../NAME.py:build --set ...`). All differences are here:
+where tensors come from, and whether there is something to launch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import mirage as mi
+from mirage.mpk.persistent_kernel import PersistentKernel
+
+WEIGHT_SCALE = 0.02
+"""Standard deviation of the numbers in tensors: as in a fresh model, nothing overflows."""
+
+
+def is_planning() -> bool:
+    """Whether `mirage` is mpkgraph's stand-in: a module that comes from no file."""
+    return getattr(mi, "__file__", None) is None
+
+
+def tensor(*shape: int, dtype: str = "bfloat16", column_major: bool = False) -> Any:
+    """A tensor for `attach_input`: random floats or zeros on the GPU, only a shape when planning.
+
+    `attach_input` reads `shape`, `stride()` and `dtype`. While a pipeline is planned that is all
+    there needs to be, and a model of any size takes no memory.
+    """
+    strides = (1, shape[0]) if column_major else None
+    if is_planning():
+        from mpkgraph.pipeline.tensors import TensorSpec
+
+        return TensorSpec(shape, dtype, strides)
+    import torch
+
+    data_type = getattr(torch, dtype)
+    if not data_type.is_floating_point:
+        made = torch.zeros(shape, dtype=data_type, device="cuda")
+    elif data_type.itemsize == 1:  # random numbers come in no 8-bit type
+        made = torch.zeros(shape, device="cuda").normal_(std=WEIGHT_SCALE).to(data_type)
+    else:
+        made = torch.empty(shape, dtype=data_type, device="cuda").normal_(std=WEIGHT_SCALE)
+    return made.t().contiguous().t() if column_major else made
+
+
+def rank_and_size() -> tuple[int, int]:
+    """Which of how many processes this is; MPI starts one for each GPU."""
+    try:
+        from mpi4py import MPI
+    except ImportError:
+        return 0, 1
+    return MPI.COMM_WORLD.Get_rank(), MPI.COMM_WORLD.Get_size()
+
+
+def new_kernel(*, rank: int = 0, world_size: int = 1, **limits: Any) -> Any:
+    """A kernel in test mode (its graph runs once per launch) for this GPU.
+
+    `limits` are further parameters of PersistentKernel, such as max_num_batched_tokens.
+    """
+    workers, schedulers = mi.get_configurations_from_gpu(rank)
+    parameters = PersistentKernel.get_default_init_parameters()
+    parameters.update(
+        test_mode=True,
+        world_size=world_size,
+        mpi_rank=rank,
+        num_workers=workers,
+        num_local_schedulers=schedulers,
+        **limits,
+    )
+    return PersistentKernel(**parameters)
+
+
+def threads(kernel: Any) -> tuple[int, int, int]:
+    """`block_dim`: threads that work on a task. Kernels since Hopper use 256."""
+    return (256, 1, 1) if kernel.target_cc >= 90 else (128, 1, 1)
+
+
+def run(kernel: Any) -> None:
+    """Launch a compiled kernel once and wait for it; nothing when planning."""
+    if is_planning():
+        return
+    import torch
+
+    kernel.run_test_mode()
+    torch.cuda.synchronize()
+    kernel.finalize()
+
+
+def main(build: Callable[..., Any]) -> None:
+    """Run a file's `build` as a script: its keyword parameters become options.
+
+    A `build` that takes a kernel describes layers to it; any other makes a kernel of its own,
+    compiles it into `output_dir` and returns it.
+    """
+    parser = argparse.ArgumentParser(description=inspect.getmodule(build).__doc__)  # type: ignore[union-attr]
+    parameters = inspect.signature(build).parameters
+    for parameter in parameters.values():
+        if parameter.name != "kernel":
+            _add_option(parser, parameter)
+    if "kernel" in parameters:
+        parser.add_argument("--output-dir", help="keep the CUDA source and the graph here")
+    given = vars(parser.parse_args())
+    if "kernel" in parameters:
+        output_dir = given.pop("output_dir")
+        kernel = new_kernel()
+        build(kernel, **given)
+        kernel.compile(output_dir=output_dir)
+    else:
+        kernel = build(**given)
+    run(kernel)
+
+
+def _add_option(parser: argparse.ArgumentParser, parameter: inspect.Parameter) -> None:
+    name, default = "--" + parameter.name.replace("_", "-"), parameter.default
+    if isinstance(default, bool):
+        action = argparse.BooleanOptionalAction
+        parser.add_argument(name, dest=parameter.name, default=default, action=action)
+        return
+    is_integer = isinstance(default, int) or (default is None and parameter.name in INTEGERS)
+    kind = int if is_integer else str
+    parser.add_argument(name, dest=parameter.name, default=default, type=kind)
+
+
+INTEGERS = ("layers", "requests")
+"""Parameters that are numbers but whose default is None."""
