@@ -1,8 +1,10 @@
-"""`python -m benchmarks`, which `make bench` runs: measure and write docs/benchmarks.md."""
+"""`python -m benchmarks`, which `make bench` runs: measure, and write the tables in docs/."""
 
 import sys
 
-from benchmarks.reading import main
+from benchmarks import planning, reading
 
 if __name__ == "__main__":
-    main(["--write-docs", *sys.argv[1:]])
+    reading.main(["--write-docs", *sys.argv[1:]])
+    if not sys.argv[1:]:
+        planning.main(["--write-docs"])

@@ -223,7 +223,7 @@ class _Tensors:
         return LayerSlot(
             tensor=None if tensor.value is None else self.id(tensor),
             name=_text_or_none(at.key("name")),
-            input_map=at.key("input_map").triple("three integers from -1 up", -1),
+            input_map=at.key("input_map").triple("three 32-bit integers", -INT32_MAX - 1),
             forloop_dim=at.key("forloop_dim").integer(),
             store_in_dmem=at.key("store_in_dmem").boolean(),
             extra=at.rest(keys),

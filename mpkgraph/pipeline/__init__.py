@@ -12,19 +12,25 @@
 ['rmsnorm_hopper']
 """
 
-from mpkgraph.pipeline.dtypes import dtype
-from mpkgraph.pipeline.graphs import CyKNGraph, CyTBGraph, KNGraph, TBGraph
-from mpkgraph.pipeline.kernel import PersistentKernel
-from mpkgraph.pipeline.recorder import PipelineRecorder
-from mpkgraph.pipeline.refusal import exception_text
-from mpkgraph.pipeline.target import (
-    DeviceProperties,
-    Target,
-    current_target,
-    get_configurations,
-    use_target,
-)
-from mpkgraph.pipeline.tensors import DTensor, STensor, TensorSpec
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mpkgraph.pipeline.dtypes import dtype
+    from mpkgraph.pipeline.graphs import CyKNGraph, CyTBGraph, KNGraph, TBGraph
+    from mpkgraph.pipeline.kernel import PersistentKernel
+    from mpkgraph.pipeline.recorder import PipelineRecorder
+    from mpkgraph.pipeline.refusal import exception_text
+    from mpkgraph.pipeline.target import (
+        DeviceProperties,
+        Target,
+        current_target,
+        get_configurations,
+        use_target,
+    )
+    from mpkgraph.pipeline.tensors import DTensor, STensor, TensorSpec
 
 __all__ = [
     "CyKNGraph",
@@ -44,3 +50,35 @@ __all__ = [
     "get_configurations",
     "use_target",
 ]
+
+_HOMES = {
+    "CyKNGraph": "graphs",
+    "CyTBGraph": "graphs",
+    "DTensor": "tensors",
+    "DeviceProperties": "target",
+    "KNGraph": "graphs",
+    "PersistentKernel": "kernel",
+    "PipelineRecorder": "recorder",
+    "STensor": "tensors",
+    "TBGraph": "graphs",
+    "Target": "target",
+    "TensorSpec": "tensors",
+    "current_target": "target",
+    "dtype": "dtypes",
+    "exception_text": "refusal",
+    "get_configurations": "target",
+    "use_target": "target",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # A recorded pipeline is planned without the layers: what is not used is not imported.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

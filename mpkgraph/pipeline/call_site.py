@@ -6,25 +6,27 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import FrameType
 
 from mpkgraph.model.record import CallSite
 
 OURS = "mpkgraph.pipeline"
 """Frames of this package (and of what it contains) are never the user's."""
+BETWEEN = ("contextlib", "functools")
+"""Python's modules whose frames stand between ours."""
 
 BETWEEN = "contextlib"
 """Its frames stand between ours: a layer call that starts is the `__enter__` of a context."""
 
 
 def user_site() -> CallSite | None:
-    """The innermost frame outside this package; None when there is none."""
-    frame = sys._getframe(1)  # noqa: SLF001  inspect.stack reads source files
+    """The innermost frame that is the user's; None when there is none."""
+    # inspect.stack would read source files
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
-        if module not in {OURS, BETWEEN} and not module.startswith(f"{OURS}."):
+        if module not in {OURS, *BETWEEN} and not module.startswith(f"{OURS}."):
             return CallSite(frame.f_code.co_filename, frame.f_lineno)
-        if frame.f_back is None:
-            break
         frame = frame.f_back
     return None
 

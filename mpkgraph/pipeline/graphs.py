@@ -46,11 +46,6 @@ class CyTBGraph:
             c_triple(grid_dim, "grid_dim", unsigned=True)
         self.block_dim = c_triple(block_dim, "block_dim", unsigned=True)
         grid = c_triple(grid_dim, "grid_dim", unsigned=True)
-        if 0 in grid:
-            fatal(
-                f"grid_dim is {grid}: a layer without tasks",
-                remedy="Each of the three numbers is at least 1",
-            )
         self.forloop_range = forloop_range
         self.block = OpenBlock(grid, forloop_range)
 

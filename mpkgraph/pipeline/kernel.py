@@ -6,16 +6,15 @@ running belong to whoever holds it.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mpkgraph.model.record import PipelineRecord
 from mpkgraph.pipeline import call_site
 from mpkgraph.pipeline.dtypes import bfloat16, dtype, from_torch
 from mpkgraph.pipeline.graphs import CyKNGraph, KNGraph
-from mpkgraph.pipeline.layers import LAYERS, LayerSpec
-from mpkgraph.pipeline.layers.run import run_layer
+from mpkgraph.pipeline.layers import LAYERS
+from mpkgraph.pipeline.layers.method import method_of
 from mpkgraph.pipeline.meta_tensors import check_meta_tensors
 from mpkgraph.pipeline.recorder import to_json
 from mpkgraph.pipeline.refusal import need_attribute, refuse
@@ -252,32 +251,8 @@ class PersistentKernel:
         )
 
 
-def _layer_method(spec: LayerSpec) -> Callable[..., Any]:
-    def method(self: PersistentKernel, *args: Any, **kwargs: Any) -> Any:
-        try:
-            bound = spec.signature.bind(self, *args, **kwargs)
-        except TypeError as error:
-            with call_site.doing(spec.method):
-                refuse(
-                    TypeError,
-                    f"{error}",
-                    remedy=f"It takes {', '.join(x.name for x in spec.parameters)}",
-                    upstream=f"PersistentKernel.{spec.method}(): {error}",
-                )
-        bound.apply_defaults()
-        arguments = dict(bound.arguments)
-        del arguments["self"]
-        return run_layer(spec, self, arguments)
-
-    method.__name__ = spec.method
-    method.__qualname__ = f"PersistentKernel.{spec.method}"
-    method.__doc__ = spec.docstring()
-    method.__signature__ = spec.signature  # type: ignore[attr-defined]
-    return functools.wraps(method)(method)
-
-
 for _spec in LAYERS:
-    setattr(PersistentKernel, _spec.method, _layer_method(_spec))
+    setattr(PersistentKernel, _spec.method, method_of(_spec))
 
 
 def _check_layout(dims: tuple[int, ...], strides: tuple[int, ...], name: str | None) -> None:

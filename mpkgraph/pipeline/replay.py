@@ -61,7 +61,7 @@ class _Replay:
 
     def run(self) -> PipelineRecord:
         for index, entry in enumerate(self.source.log):
-            with self._at(index):
+            with self._at(index, entry):
                 self._call(entry)
         made = self.kernel.record(
             origin={**(self.source.origin or {}), "multicast": self.target.has_multicast},
@@ -70,12 +70,14 @@ class _Replay:
         return dataclasses.replace(made, path=self.source.path, call_sites=self.source.call_sites)
 
     @contextmanager
-    def _at(self, index: int) -> Iterator[None]:
+    def _at(self, index: int, entry: LogEntry) -> Iterator[None]:
         """Errors of the block name an entry of the log instead of a user's line."""
         try:
             yield
         except PipelineError as error:
             path, place = self.source.path, f"log[{index}]"
+            if isinstance(entry, LayerCall):
+                place = f"{place}: {entry.method}"
             raise PipelineError(
                 error.what, where=f"{path}, {place}" if path else place, remedy=error.remedy
             ) from error

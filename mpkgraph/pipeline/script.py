@@ -240,7 +240,7 @@ def _ended(error: BaseException, session: Session, *, meta: bool) -> None:
             raise session.refused[0] from error
         raise script_error(error, meta=meta) from error
     if not (isinstance(error, SystemExit) and error.code in {None, 0}):
-        session.notes.append(late_note(error, len(session.compiled)))
+        session.notes.append(late_note(error, len(session.compiled), meta=meta))
 
 
 def _run_as_main(script: Path, source: bytes) -> None:

@@ -16,6 +16,9 @@ SHOWN_FRAMES = 3
 TORCH_INSTALL = "Install it: pip install 'mpkgraph[torch]' (a build for the CPU is enough)"
 
 
+NO_VALUES = "With --meta large GPU tensors have no values; run without it for a script that asks"
+
+
 class ScriptError(MpkGraphError):
     """A script that failed, or ended, before it compiled a pipeline.
 
@@ -87,11 +90,13 @@ def script_error(error: BaseException, *, meta: bool) -> MpkGraphError:
     return result
 
 
-def late_note(error: BaseException, num_compiled: int) -> str:
+def late_note(error: BaseException, num_compiled: int, *, meta: bool) -> str:
     """The note for an exception after pipelines were compiled."""
     where = where_in_script(error)
     graphs = "its pipeline" if num_compiled == 1 else f"its {num_compiled} pipelines"
     text = f"after {graphs} had been compiled: {describe(error)}"
+    if meta and _asks_meta(error):
+        text += f". {NO_VALUES}"
     return f"{where}: {text}" if where else text
 
 
@@ -99,13 +104,17 @@ def _remedy(error: BaseException, *, meta: bool) -> str | None:
     text = str(error).lower()
     if isinstance(error, SystemExit):
         return "No pipeline was compiled: the script has to reach compile()"
-    if meta and "meta" in text:
-        return "Tensors have no values with --meta; run without it"
+    if meta and _asks_meta(error):
+        return NO_VALUES
     if not meta and (isinstance(error, MemoryError) or "allocate memory" in text):
         return "Run with --meta: GPU tensors then take no memory"
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("mirage"):
         return "It has to be installed where mpkgraph is"
     return None
+
+
+def _asks_meta(error: BaseException) -> bool:
+    return "meta" in str(error).lower()
 
 
 def _status(code: Any) -> str:

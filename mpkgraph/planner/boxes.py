@@ -39,10 +39,13 @@ class Boxes:
 
     blocks: Int64Array
     inside: BoolArray
+    outside: Int64Array
+    """The distinct blocks beyond the grid, as (blocks, 3) positions along its axes."""
 
     def __post_init__(self) -> None:
         self.blocks.flags.writeable = False
         self.inside.flags.writeable = False
+        self.outside.flags.writeable = False
 
     def __len__(self) -> int:
         return len(self.blocks)
@@ -152,7 +155,9 @@ def _boxes(low: Int64Array, size: tuple[int, ...], grid: Grid) -> Boxes:
     _, ny, nz = grid
     blocks: Int64Array = (points[:, 0] * ny + points[:, 1]) * nz + points[:, 2]
     limits = np.array(grid, dtype=np.int64)[:, None]
-    return Boxes(blocks, np.all(points < limits, axis=1))
+    inside = np.all(points < limits, axis=1)
+    outside = np.unique(points.transpose(0, 2, 1)[~inside], axis=0)
+    return Boxes(blocks, inside, outside)
 
 
 def _limit(count: int) -> None:

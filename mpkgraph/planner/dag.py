@@ -41,13 +41,23 @@ class EmissionError(Exception):
     `layer` is the index of the one at fault, `remedy` what its author can do.
     """
 
-    def __init__(self, layer: int, what: str, remedy: str = "", others: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        layer: int,
+        what: str,
+        remedy: str = "",
+        *,
+        others: Sequence[int] = (),
+        tensors: Sequence[int] = (),
+    ) -> None:
         super().__init__(layer, what, remedy)
         self.layer = layer
         self.what = what
         self.remedy = remedy
         self.others = tuple(others)
         """Further layers that `what` speaks of."""
+        self.tensors = tuple(dict.fromkeys(tensors))
+        """The tensors, by id, that make the edges at fault."""
 
 
 class TooManyTasksError(EmissionError):
@@ -60,6 +70,7 @@ class Edge:
 
     producer: int
     consumer: int
+    tensor: int
     output_map: InputMap
     input_map: InputMap
     event_dims: list[int]
@@ -97,19 +108,21 @@ class LayerDag:
         for index, is_fork in enumerate(self.is_fork):
             joins = [e.consumer for e in self.out_edges[index] if self.is_join[e.consumer]]
             if is_fork and joins:
-                consumers = sorted({e.consumer for e in self.out_edges[index]})
-                producers = sorted({e.producer for e in self.in_edges[joins[0]]})
+                out, into = self.out_edges[index], self.in_edges[joins[0]]
+                consumers = sorted({e.consumer for e in out})
+                producers = sorted({e.producer for e in into})
                 raise EmissionError(
                     index,
                     f"it forks (to layers {_listed(consumers)}), and its consumer {joins[0]} joins "
                     f"layers {_listed(producers)}: a task can't trigger two events (case 3)",
                     "Put an identity layer between the two, or let only one layer read it",
-                    sorted({*consumers, *producers} - {index}),
+                    others=sorted({*consumers, *producers} - {index}),
+                    tensors=[e.tensor for e in (*out, *into)],
                 )
 
     def _unify_fork(self, index: int) -> None:
         edges = self.out_edges[index]
-        blocks = self._common_blocks(index, [e.producer_blocks for e in edges])
+        blocks = self._common_blocks(index, [e.producer_blocks for e in edges], edges)
         for edge in edges:
             _coarsen(edge, edge.output_map, edge.producer_blocks, blocks, index)
             edge.producer_blocks = blocks
@@ -118,14 +131,16 @@ class LayerDag:
 
     def _unify_join(self, index: int) -> None:
         edges = self.in_edges[index]
-        blocks = self._common_blocks(index, [e.consumer_blocks for e in edges])
+        blocks = self._common_blocks(index, [e.consumer_blocks for e in edges], edges)
         for edge in edges:
             _coarsen(edge, edge.input_map, edge.consumer_blocks, blocks, index)
             edge.consumer_blocks = blocks
             grid = self.layers[edge.producer].grid_dim
             edge.producer_blocks = _blocks(edge.event_dims, grid, edge.output_map)
 
-    def _common_blocks(self, index: int, sides: list[list[int]]) -> list[int]:
+    def _common_blocks(
+        self, index: int, sides: list[list[int]], edges: Sequence[Edge]
+    ) -> list[int]:
         blocks = [math.lcm(*(side[axis] for side in sides)) for axis in range(3)]
         grid = self.layers[index].grid_dim
         if not all(blocks):
@@ -134,6 +149,7 @@ class LayerDag:
                 f"two axes of its grid {grid} or of a neighbour's split one dim of a tensor: "
                 "Mirage dies of a division by zero",
                 "Map each grid axis to a tensor dim of its own",
+                tensors=[e.tensor for e in edges],
             )
         if any(size % block for size, block in zip(grid, blocks, strict=True)):
             raise EmissionError(
@@ -141,6 +157,8 @@ class LayerDag:
                 f"its events would take groups of {tuple(blocks)} blocks, which do not divide its "
                 f"grid {grid}",
                 "Choose grids of which one divides the other",
+                others=sorted({e.producer + e.consumer - index for e in edges}),
+                tensors=[e.tensor for e in edges],
             )
         return blocks
 
@@ -175,7 +193,7 @@ def _bind(layers: Sequence[LayerShape]) -> Iterator[Edge]:
         for tensor, input_map in layer.inputs:
             if tensor is not None and tensor in last_writer:
                 producer, output_map = last_writer[tensor]
-                yield _edge(layers, producer, index, output_map, input_map)
+                yield _edge(layers, producer, index, tensor, output_map, input_map)
         for tensor, output_map in layer.outputs:
             if tensor is not None:
                 last_writer[tensor] = (index, output_map)
@@ -185,6 +203,7 @@ def _edge(
     layers: Sequence[LayerShape],
     producer: int,
     consumer: int,
+    tensor: int,
     output_map: InputMap,
     input_map: InputMap,
 ) -> Edge:
@@ -194,6 +213,7 @@ def _edge(
     return Edge(
         producer=producer,
         consumer=consumer,
+        tensor=tensor,
         output_map=output_map,
         input_map=input_map,
         event_dims=event_dims,
@@ -246,5 +266,7 @@ def _coarsen(edge: Edge, axis_map: InputMap, own: list[int], common: list[int], 
                     f"its {edge.event_dims[dim]} events along dim {dim} can't be merged {scale} at "
                     "a time",
                     "Choose grids of which one divides the other",
+                    others=[edge.producer + edge.consumer - layer],
+                    tensors=[edge.tensor],
                 )
             edge.event_dims[dim] //= scale

@@ -109,6 +109,8 @@ class _Emitter:
         self.max_tasks = max_tasks
         self.task_ids = [np.full(x.num_tasks, -1, dtype=np.int64) for x in dag.layers]
         self.triggers = [np.full(x.num_tasks, -1, dtype=np.int64) for x in dag.layers]
+        self.outside: dict[int, Int64Array] = {}
+        """By layer the blocks beyond its grid that have tasks all the same."""
         self.num_tasks = NUM_FIXED_TASKS
         self.num_events = FIRST_EVENT_INDEX
         self.first_tasks: list[Int64Array] = []
@@ -200,13 +202,15 @@ class _Emitter:
             )
             for edge in edges
         ]
-        for producer, boxes in sources:
+        for edge, (producer, boxes) in zip(edges, sources, strict=True):
             if not boxes.inside.all():
                 raise EmissionError(
                     producer,
                     "it is joined with others, and events ask for blocks beyond its grid: Mirage "
                     "dies of a segmentation fault",
                     "Map each grid axis to a tensor dim of its own",
+                    others=[index],
+                    tensors=[edge.tensor],
                 )
         self._emit([(index, event_grid(grid, blocks))], sources)
 
@@ -233,6 +237,9 @@ class _Emitter:
             inside = boxes.tasks_inside(subtasks)
             # Of a task that is emitted twice the later one stays
             np.maximum.at(self.task_ids[layer], tasks[inside], ids[inside])
+            if len(boxes.outside):
+                known = self.outside.get(layer, boxes.outside)
+                self.outside[layer] = np.unique(np.concatenate([known, boxes.outside]), axis=0)
             start += tasks.shape[1]
         num_triggers = np.zeros(num_events, dtype=np.int64)
         for layer, boxes in sources:
@@ -303,24 +310,31 @@ class _Emitter:
                         "Give a world_size of at least 2, or leave the all-reduce out",
                     )
                 self.triggers[index][:: layer.num_subtasks] = end_event
-                count += math.prod(layer.grid_dim)
+                count += math.prod(layer.grid_dim) + len(self.outside.get(index, ()))
         return count
 
 
 def _left_out(dag: LayerDag, index: int, branch: dict[int, int]) -> EmissionError:
     if index in branch:
         fork = dag.in_edges[index][0].producer
-        twice = {e.consumer for e in dag.out_edges[fork]}
-        edges = [e.consumer for e in dag.out_edges[fork]]
-        if any(edges.count(x) > 1 for x in twice):
+        # The first edge's consumer has another one
+        twice = [e for e in dag.out_edges[fork] if e.consumer == dag.out_edges[fork][0].consumer]
+        if len(twice) > 1:
             what = (
-                f"layer {fork} forks, and a consumer reads it through two slots: the generator "
+                f"layer {fork} forks, and layer {twice[0].consumer} reads it through "
+                f"{len(twice)} slots: the generator "
                 "leaves out all the fork's consumers and dies of a segmentation fault"
             )
             remedy = "Let a consumer that reads the fork through one slot come first, or copy it"
-            return EmissionError(index, what, remedy, [fork])
-    what = "the generator leaves out some of its tasks and aborts: two grid axes split one dim"
-    return EmissionError(index, what, "Map each grid axis to a tensor dim of its own")
+            return EmissionError(
+                index, what, remedy, others=[fork], tensors=[e.tensor for e in twice]
+            )
+    return EmissionError(
+        index,
+        "the generator leaves out some of its tasks and aborts: two grid axes split one dim",
+        "Map each grid axis to a tensor dim of its own",
+        tensors=[e.tensor for e in dag.in_edges[index]],
+    )
 
 
 def _joined(arrays: list[Int64Array]) -> Int64Array:

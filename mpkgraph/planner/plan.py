@@ -42,6 +42,11 @@ from mpkgraph.planner.warnings import PlanWarning, plan_warnings
 MAX_TASKS = 1 << 24
 """Tasks of one graph: ten times the largest model; its text would have 20 GB."""
 
+MAX_SHARED_BYTES = 96 * 1024
+"""`MAX_SMEM_SIZE`: slots with `store_in_dmem=False` must fit, by the size of their tiles."""
+SHARED_BYTES = {"bf16": 2, "fp16": 2, "fp32": 4, "int32": 4, "int64": 8, "fp64": 8}
+"""Bytes that Mirage counts for an element in shared memory; any other type counts as one."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -97,6 +102,8 @@ class _Planner:
         recorded = self.record.layers
         try:
             layers = [RegisteredLayer(x, self.record, self.catalog, self.tasks) for x in recorded]
+            for layer in layers:
+                self._check_memory(layer)
             variants = [self._variant(layer) for layer in layers]
             order = self._emission(layers)
             self._check_addresses(layers)
@@ -112,6 +119,9 @@ class _Planner:
             return emission([x.shape for x in layers], max_tasks=MAX_TASKS)
         except EmissionError as error:
             others = [layer_name(layers[x].recorded) for x in error.others]
+            tensors = [repr(self.record.tensor_by_id[x].name) for x in error.tensors]
+            if tensors:
+                others.append(f"tensor{'s' * (len(tensors) > 1)} {', '.join(tensors)}")
             named = f" [{'; '.join(others)}]" if others else ""
             layers[error.layer].fail(f"can't be planned: {error.what}{named}", error.remedy)
 
@@ -153,6 +163,7 @@ class _Planner:
                         layer.shape.num_subtasks,
                         is_output=is_output,
                         plane=plane,
+                        forloop_range=layer.forloop_range,
                     )
                 )
             except TileError as error:
@@ -165,6 +176,30 @@ class _Planner:
         if source is None:
             return 0
         return self.record.my_gpu_id * math.prod(self.record.tensor_by_id[source].dims)
+
+    def _check_memory(self, layer: RegisteredLayer) -> None:
+        """What kills Mirage while a thread-block graph is made, or in the generator."""
+        usage = 0
+        for slot in layer.slots:
+            if slot.tensor is None or slot.store_in_dmem:
+                continue
+            tensor = self.record.tensor_by_id[slot.tensor]
+            tile = tile_dims(
+                tensor.dims, layer.grid, slot.input_map, slot.forloop_dim, layer.forloop_range
+            )
+            usage += math.prod(tile) * SHARED_BYTES.get(tensor.dtype, 1)
+            if usage > MAX_SHARED_BYTES:
+                layer.fail(
+                    f"keeps {usage} bytes in shared memory up to {slot.name!r}: Mirage has "
+                    f"{MAX_SHARED_BYTES} and dies of a null pointer",
+                    "Give new_input store_in_dmem=True, as Mirage's layers do",
+                )
+        for slot in layer.outputs:
+            if slot.tensor is None:
+                layer.fail(
+                    "was given None as an output: Mirage looks its address up and dies",
+                    "Give it a tensor",
+                )
 
     def _variant(self, layer: RegisteredLayer) -> int:
         """The layer's `variant_id`; the registrar sees the layer before the generator does."""
@@ -203,10 +238,15 @@ class _Planner:
     def _slot_facts(
         self, layer: RegisteredLayer, slot: LayerSlot, kind: type[SlotFacts]
     ) -> SlotFacts:
-        if max(slot.input_map) >= MAX_TENSOR_DIMS:
+        beyond = [
+            dim
+            for dim, size in zip(slot.input_map, layer.grid, strict=True)
+            if dim >= MAX_TENSOR_DIMS and size > 1
+        ]
+        if beyond:
             layer.fail(
-                f"maps a grid axis of {slot.name!r} to dim {max(slot.input_map)}: tensors have at "
-                f"most {MAX_TENSOR_DIMS} dims, and Mirage overwrites its own memory",
+                f"maps a grid axis of {slot.name!r} to dim {beyond[0]}: tensors have at most "
+                f"{MAX_TENSOR_DIMS} dims, and Mirage overwrites its own memory",
                 "Map the axis to a dim of the tensor, or to -1",
             )
         if slot.tensor is None:
@@ -220,7 +260,15 @@ class _Planner:
                 "Flatten dims that are not split",
             )
         return kind(
-            tile=_padded(tile_dims(tensor.dims, layer.grid, slot.input_map)),
+            tile=_padded(
+                tile_dims(
+                    tensor.dims,
+                    layer.grid,
+                    slot.input_map,
+                    slot.forloop_dim,
+                    layer.forloop_range,
+                )
+            ),
             dims=_padded(tensor.dims),
             strides=_padded(tensor.strides),
             rank=len(tensor.dims),

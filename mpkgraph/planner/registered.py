@@ -80,6 +80,12 @@ class RegisteredLayer:
         return self.recorded.grid_dim
 
     @property
+    def forloop_range(self) -> int:
+        """What the for-loop dims of its slots are divided by; Mirage's layers always have 1."""
+        value = self.recorded.graph.extra.get("forloop_range", 1)
+        return value if isinstance(value, int) and value > 0 else 1
+
+    @property
     def params(self) -> tuple[int, ...]:
         """The ints that it was registered with; floats are cut, as Cython does."""
         task = self.recorded.graph.register_task

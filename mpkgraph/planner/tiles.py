@@ -74,7 +74,14 @@ class LayerTiles:
         self._numbers = {name: number for number, name in catalog.data_types.items()}
 
     def column(
-        self, slot: LayerSlot, grid: Grid, num_subtasks: int, *, is_output: bool, plane: int = 0
+        self,
+        slot: LayerSlot,
+        grid: Grid,
+        num_subtasks: int,
+        *,
+        is_output: bool,
+        plane: int = 0,
+        forloop_range: int = 1,
     ) -> TileColumn:
         """The column of a slot, tasks in grid order; `plane` elements are added to offsets.
 
@@ -85,7 +92,7 @@ class LayerTiles:
             return TileColumn(((NULL_TENSOR, ()),), None, DT_UNKNOWN, (), zeros)
         tensor = self.record.tensor_by_id[slot.tensor]
         data_type = self.data_type(tensor)
-        dims = tile_dims(tensor.dims, grid, slot.input_map)
+        dims = tile_dims(tensor.dims, grid, slot.input_map, slot.forloop_dim, forloop_range)
         call = self.record.calls.get(tensor.id)
         if tensor.kind == "fuse_tensors" and not is_output:
             if call is None or not call.inputs or not call.num_groups:
@@ -97,6 +104,7 @@ class LayerTiles:
         offsets = _plain_offsets(
             tensor.dims, strides, slot.input_map, grid, num_subtasks, size, plane
         )
+        _check_offsets(tensor, offsets)
         return TileColumn(((tensor.base_ptr, strides),), None, data_type, dims, offsets)
 
     def data_type(self, tensor: RecordedTensor) -> int:
@@ -153,6 +161,7 @@ class LayerTiles:
             # Row and stride are multiplied as 32-bit integers
             rows = (part_row[mine] * int32(part.strides[0])).astype(np.int32).astype(np.int64)
             offsets[mine] = inner + input_map.count(0) * size * rows
+        _check_offsets(tensor, offsets)
         return TileColumn(
             tuple((part.base_ptr, tuple(int32(x) for x in part.strides)) for part in parts),
             part_of,
@@ -162,8 +171,23 @@ class LayerTiles:
         )
 
 
-def tile_dims(dims: Sequence[int], grid: Grid, input_map: InputMap) -> tuple[int, ...]:
-    """Dims of one tile: each mapped dim divided by its axis.
+def _check_offsets(tensor: RecordedTensor, offsets: Int64Array | None) -> None:
+    """Mirage's offsets wrap around where strides do not fit its 32-bit integers."""
+    if offsets is not None and (offsets < 0).any():
+        raise TileError(
+            f"the strides of {tensor.name!r} do not fit 32 bits, and its offsets wrap around",
+            "Give strides below 2**31 elements",
+        )
+
+
+def tile_dims(
+    dims: Sequence[int],
+    grid: Grid,
+    input_map: InputMap,
+    forloop_dim: int = -1,
+    forloop_range: int = 1,
+) -> tuple[int, ...]:
+    """Dims of one tile: each mapped dim divided by its axis, then one by the for-loop's range.
 
     >>> tile_dims((8, 4096), (60, 2, 1), (1, 0, -1))
     (4, 68)
@@ -172,6 +196,8 @@ def tile_dims(dims: Sequence[int], grid: Grid, input_map: InputMap) -> tuple[int
     for axis, dim in enumerate(input_map):
         if 0 <= dim < len(tile):
             tile[dim] //= grid[axis]
+    if 0 <= forloop_dim < len(tile):
+        tile[forloop_dim] //= forloop_range
     return tuple(tile)
 
 
@@ -212,6 +238,8 @@ def _offsets(
     """Byte offset of each tile; None when the map names a dim that the tensor lacks."""
     offsets = np.zeros(points.shape[1], dtype=np.int64)
     for axis, dim in enumerate(input_map):
+        if grid[axis] == 1:
+            continue  # the only block is the first
         if dim >= len(dims):
             return None
         if dim >= 0:

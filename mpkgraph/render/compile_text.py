@@ -53,7 +53,7 @@ def _warning_line(compiled: Compiled, warning: PlanWarning) -> str:
 def _where(compiled: Compiled, warning: PlanWarning) -> str | None:
     """The user's line where it is known, else the place in the record."""
     if warning.where is None:
-        return compiled.record.path
+        return compiled.record.path or (None if compiled.site is None else str(compiled.site))
     site = compiled.record.call_site(warning.where)
     if site is not None:
         return str(site)

@@ -340,12 +340,12 @@ FAULTS = [
     (
         changed((*BLOCK, "inputs", 0, "input_map"), [0, -1]),
         f"{BLOCK_PATH}.inputs[0].input_map",
-        "expected three integers from -1 up, found [0,-1]",
+        "expected three 32-bit integers, found [0,-1]",
     ),
     (
-        changed((*BLOCK, "inputs", 0, "input_map"), [-2, -1, -1]),
+        changed((*BLOCK, "inputs", 0, "input_map"), [2**31, -1, -1]),
         f"{BLOCK_PATH}.inputs[0].input_map",
-        "three integers from -1 up",
+        "three 32-bit integers",
     ),
     (
         changed((*BLOCK, "inputs", 0, "tensor"), 3),

@@ -16,7 +16,7 @@ from mpkgraph.pipeline.layers.checks import Ranks
 from tests.pipeline import upstream
 
 CCS = (80, 86, 89, 90, 100, 103, 110, 120)
-EXAMPLES = 60
+EXAMPLES = 30
 SIZES = (1, 2, 4, 8, 64, 128)
 PAGES, PAGE_SIZE, KV_HEADS, HEAD_DIM = 4, 2, 8, 64
 
@@ -211,7 +211,7 @@ def test_does_what_the_method_does(spec, cc):
         assert ours.result == expected.result or ours.error
         assert ours.attributes == expected.attributes
     if spec.tasks_on(cc):
-        assert accepted >= 4
+        assert accepted >= 2
 
 
 def plain_type(error):

@@ -90,7 +90,7 @@ def test_writes_where_the_script_says_too(tmp_path, monkeypatch):
 
 def test_does_not_write_where_the_script_says_when_told_so(tmp_path):
     script = write(tmp_path, KERNEL + "pk = kernel()\nnorm(pk)\npk.compile(output_dir='mine')\n")
-    (compiled,) = run(script, write_output_dir=False).compiled
+    (compiled,) = run(script, emit=frozenset()).compiled
     assert compiled.files == ()
     assert sorted(x.name for x in tmp_path.iterdir()) == ["pipeline.py"]
 

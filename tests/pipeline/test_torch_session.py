@@ -31,11 +31,6 @@ def session(meta):
         yield
 
 
-def real_device(tensor):
-    """Where a tensor's memory is, for all that the session says."""
-    return "meta" if tensor.is_meta else "cpu"
-
-
 # Tensors
 
 FACTORIES = {
@@ -68,13 +63,13 @@ FACTORIES = {
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:0", 0, GPU, torch.device("cuda")], ids=repr)
 @pytest.mark.parametrize("name", FACTORIES)
-def test_is_on_the_gpu_for_the_script(session, meta, name, device):
+def test_is_on_the_gpu_for_the_script(session, name, device):
     tensor = FACTORIES[name](device)
     assert tensor.device == GPU
     assert tensor.is_cuda
     assert not tensor.is_cpu
     assert tensor.get_device() == 0
-    assert real_device(tensor) == ("meta" if meta else "cpu")
+    assert not tensor.is_meta  # it is small
     assert tensor.data_ptr() != 0
 
 
@@ -100,10 +95,68 @@ OPERATIONS = {
 }
 
 
+@pytest.mark.parametrize("size", [4, 1024])
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_results_stay_where_their_inputs_are(session, name):
-    assert OPERATIONS[name](torch.ones(4, 4, device="cuda")).device == GPU
+def test_results_stay_where_their_inputs_are(session, meta, name, size):
+    there = OPERATIONS[name](torch.ones(size, size, device="cuda"))
+    assert there.device == GPU
+    assert there.is_meta == (meta and size == 1024 and name != "device of another")
     assert OPERATIONS[name](torch.ones(4, 4)).device == CPU
+
+
+LARGE = {
+    "zeros": lambda: torch.zeros(1 << 40, device="cuda"),
+    "randn": lambda: torch.randn(1 << 40, device="cuda", generator=torch.Generator("cuda")),
+    "full": lambda: torch.full((1 << 40,), 1, device="cuda", dtype=torch.bfloat16),
+    "arange": lambda: torch.arange(1 << 40, device="cuda"),
+    "expanded": lambda: torch.zeros(1).expand(1 << 40).cuda(),
+    "empty_like": lambda: torch.empty_like(torch.empty(1 << 40, device="meta"), device="cuda"),
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_large_tensors_have_no_memory(name):
+    with torch_session(Target(cc=90), meta=True):
+        tensor = LARGE[name]()
+        assert (tensor.device, tensor.is_meta, tensor.numel()) == (GPU, True, 1 << 40)
+
+
+MIXED = {
+    "sum": lambda large, small: large + small[:1],
+    "matmul": lambda large, small: small @ large,
+    "index": lambda large, small: large[small[:, 0].long()],
+    "cat": lambda large, small: torch.cat([large, small]),
+    "where": lambda large, small: torch.where(small > 0, large[:1], small),
+    "copied into large": lambda large, small: large[:2].copy_(small),
+    "copied into small": lambda large, small: small.copy_(large[:2]),
+    "embedding": lambda large, small: torch.nn.functional.embedding(small.long(), large),
+    "linear": lambda large, small: torch.nn.functional.linear(small, large),
+}
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_large_and_small_tensors_work_together(name):
+    with torch_session(Target(cc=90), meta=True):
+        large = torch.zeros(1024, 1024, device="cuda")
+        small = torch.ones(2, 1024, device="cuda")
+        assert (large.is_meta, small.is_meta) == (True, False)
+        result = MIXED[name](large, small)
+        assert (result.device, result.is_meta) == (GPU, True)
+        if name == "copied into small":
+            with pytest.raises(RuntimeError, match="meta"):
+                small.sum().item()
+            with pytest.raises(RuntimeError, match="meta"):
+                small[1].tolist()
+        else:
+            assert small.sum().item() == 2048
+
+
+def test_scripts_can_branch_on_small_tensors(meta):
+    with torch_session(Target(cc=90), meta=meta):
+        routing = torch.zeros(64, 16, dtype=torch.int32, device="cuda")
+        routing[3, 5] = 1
+        assert [e for e in range(64) if routing[e].any()] == [3]
+        assert routing.cpu().tolist()[3][5] == routing.max().item() == 1
 
 
 def test_a_transfer_makes_a_tensor_of_its_own(session):
@@ -130,16 +183,16 @@ def test_back_from_the_gpu():
 
 def test_without_memory_there_is_nothing_to_bring_back():
     with torch_session(Target(cc=90), meta=True):
-        host = torch.ones(3, device="cuda").cpu()
+        host = torch.ones(1 << 40, device="cuda").cpu()
         assert (host.device, host.is_meta) == (CPU, True)
 
 
 def test_addresses_without_memory():
     with torch_session(Target(cc=90), meta=True):
-        first = torch.empty(1000, dtype=torch.bfloat16, device="cuda")
-        second = torch.empty(10, device="cuda")
+        first = torch.empty(1 << 30, dtype=torch.bfloat16, device="cuda")
+        second = torch.empty(1 << 30, device="cuda")
         assert first[100:].data_ptr() == first.data_ptr() + 200
-        assert second.data_ptr() >= first.data_ptr() + 2000
+        assert second.data_ptr() >= first.data_ptr() + (2 << 30)
         assert first.data_ptr() == first.data_ptr()
 
 
@@ -326,13 +379,16 @@ def test_without_memory_the_same_pipeline_and_a_note(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     script = write(tmp_path, RMSNORM)
     (expected,) = run(script).compiled
+    large = write(tmp_path, RMSNORM.replace("4096", "4096 * 1024"), "large.py")
     result = run(script, meta=True)
-    assert result.compiled[0].record == expected.record
+    assert (result.compiled[0].record, result.notes) == (expected.record, ())
+    result = run(large, meta=True)
+    assert result.compiled[0].record.tensors[0].dims == (16, 4096 * 1024)
     assert "after its pipeline had been compiled: RuntimeError" in result.notes[0]
 
 
 def test_values_asked_for_before_compiling(tmp_path):
-    script = write(tmp_path, KERNEL + "import torch\ntorch.ones(1, device='cuda').item()\n")
+    script = write(tmp_path, KERNEL + "import torch\ntorch.ones(1 << 40, device=0).sum().item()\n")
     with pytest.raises(ScriptError, match="run without it"):
         run(script, meta=True)
 

@@ -25,6 +25,7 @@ from mpkgraph.catalog.registered import (
 from mpkgraph.catalog.registered.row import (
     ARCHITECTURES,
     MissingParamError,
+    MissingSlotError,
     MissingStrideError,
     NullSlotError,
     RegisteredTaskRow,
@@ -40,6 +41,7 @@ __all__ = [
     "FAMILIES",
     "REGISTERED_TASKS",
     "MissingParamError",
+    "MissingSlotError",
     "MissingStrideError",
     "NullSlotError",
     "RegisteredTaskRow",

@@ -16,15 +16,15 @@ from mpkgraph.catalog.registered.row import (
 
 def _identity(facts: TaskFacts) -> VariantKey:
     """All dims but the last as one, the last, and the last of the output's tile."""
-    (source,), (output,) = facts.inputs, facts.outputs
+    source, output = facts.input(0), facts.output(0)
     outer = int32(math.prod(source.dims[: max(source.rank - 1, 0)]))
     # A tensor given as None has no last dim; what Mirage reads in its place is its rank, 0.
     return (outer, source.dims[source.rank - 1], output.tile[output.rank - 1])
 
 
 def _silu_mul_linear(facts: TaskFacts) -> VariantKey:
-    (output,) = facts.outputs
-    return (*output.tile[:2], divide(facts.inputs[0].dims[1], 2), output.stride(0))
+    output = facts.output(0)
+    return (*output.tile[:2], divide(facts.input(0).dims[1], 2), output.stride(0))
 
 
 ROWS: tuple[RegisteredTaskRow, ...] = (

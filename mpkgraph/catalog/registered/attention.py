@@ -30,7 +30,7 @@ def _heads(facts: TaskFacts, head_dim: int) -> VariantKey:
 
 def _single_batch(facts: TaskFacts) -> VariantKey:
     """The size of a head follows from the width of the output."""
-    return _heads(facts, divide(facts.outputs[0].dims[1], facts.param(0)))
+    return _heads(facts, divide(facts.output(0).dims[1], facts.param(0)))
 
 
 def _single_batch_extend(facts: TaskFacts) -> VariantKey:
@@ -38,12 +38,12 @@ def _single_batch_extend(facts: TaskFacts) -> VariantKey:
 
 
 def _paged(facts: TaskFacts) -> VariantKey:
-    widths = facts.inputs[0].dims[1], facts.outputs[0].dims[1]
+    widths = facts.input(0).dims[1], facts.output(0).dims[1]
     return (*_single_batch(facts), *widths, facts.param(4), facts.param(5))
 
 
 def _paged_max_tokens(facts: TaskFacts) -> VariantKey:
-    return (*_paged(facts), facts.inputs[0].dims[0])
+    return (*_paged(facts), facts.input(0).dims[0])
 
 
 def _paged_hopper(facts: TaskFacts) -> VariantKey:
@@ -52,12 +52,12 @@ def _paged_hopper(facts: TaskFacts) -> VariantKey:
 
 def _paged_split_kv(facts: TaskFacts) -> VariantKey:
     """Here the size of a head is that of the K cache's tile."""
-    head_dim = facts.inputs[1].tile[3]
+    head_dim = facts.input(1).tile[3]
     num_q_heads, num_kv_heads, num_kv_chunks = facts.param(0), facts.param(1), facts.param(6)
     return (
         *_heads(facts, head_dim),
         num_kv_heads,
-        *facts.inputs[0].dims[:2],
+        *facts.input(0).dims[:2],
         int32(head_dim * num_q_heads * num_kv_chunks),
         facts.param(4),
         facts.param(5),
@@ -79,7 +79,7 @@ def _split_kv_merge(facts: TaskFacts) -> VariantKey:
         divide(max_seq_len, _SPLIT_KV_CHUNK),
         page_size,
         num_kv_heads,
-        facts.inputs[0].dims[0],
+        facts.input(0).dims[0],
     )
 
 

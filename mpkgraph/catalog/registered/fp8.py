@@ -8,7 +8,7 @@ from mpkgraph.catalog.registered.row import RegisteredTaskRow, TaskFacts, Varian
 
 def _quantize(facts: TaskFacts, *, packed_scale: bool) -> VariantKey:
     """Rows, row size, row pitch; the two leading dims of a 3-D input count as one."""
-    (source,) = facts.inputs
+    source = facts.input(0)
     last = 2 if source.rank == 3 else 1
     num_rows = source.tile[0] * source.tile[1] if source.rank == 3 else source.tile[0]
     return (int32(num_rows), source.tile[last], source.dims[last], packed_scale)
@@ -24,8 +24,8 @@ def _quantize_float32(facts: TaskFacts) -> VariantKey:
 
 def _linear(facts: TaskFacts) -> VariantKey:
     """Unlike the bf16 GEMMs, without the output stride."""
-    (output,) = facts.outputs
-    return (*output.tile[:2], facts.inputs[0].dims[1])
+    output = facts.output(0)
+    return (*output.tile[:2], facts.input(0).dims[1])
 
 
 def _linear_with_residual(facts: TaskFacts) -> VariantKey:

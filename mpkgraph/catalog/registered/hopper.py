@@ -13,7 +13,7 @@ _BOX_COLUMNS = 64
 
 def _linear_boxes(facts: TaskFacts) -> VariantKey:
     """With the number of boxes that make up the output: a tile without columns kills Mirage."""
-    num_columns = facts.outputs[0].tile[1]
+    num_columns = facts.output(0).tile[1]
     box = min(num_columns, _BOX_COLUMNS)
     widest = next((width for width in (256, 128, 64, 32) if num_columns >= width), 16)
     return (*keys.linear(facts), divide(widest + box - 1, box))

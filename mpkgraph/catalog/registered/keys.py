@@ -6,14 +6,14 @@ from mpkgraph.catalog.registered.row import KeyFunction, TaskFacts, VariantKey
 
 
 def embedding(facts: TaskFacts) -> VariantKey:
-    (output,) = facts.outputs
+    output = facts.output(0)
     source = facts.param(0)
     # Another source than tokens (0) and slot (1) leaves the argument out, whichever it is.
     return (*output.tile[:2], output.stride(0), source if source in {0, 1} else None)
 
 
 def norm(facts: TaskFacts) -> VariantKey:
-    (output,) = facts.outputs
+    output = facts.output(0)
     return output.tile[:2]
 
 
@@ -22,8 +22,8 @@ def linear(facts: TaskFacts) -> VariantKey:
 
     The residual is no part of it: with and without one are different task types.
     """
-    (output,) = facts.outputs
-    return (*output.tile[:2], facts.inputs[0].dims[1], output.stride(0))
+    output = facts.output(0)
+    return (*output.tile[:2], facts.input(0).dims[1], output.stride(0))
 
 
 def linear_optional_residual(facts: TaskFacts) -> VariantKey:
@@ -33,17 +33,17 @@ def linear_optional_residual(facts: TaskFacts) -> VariantKey:
 
 def silu_mul(facts: TaskFacts) -> VariantKey:
     """Rows are counted at run time; see `moe.silu_mul` for the name of the same task type."""
-    (output,) = facts.outputs
-    return (*output.tile[:2], facts.inputs[0].dims[1], output.stride(0), "active rows")
+    output = facts.output(0)
+    return (*output.tile[:2], facts.input(0).dims[1], output.stride(0), "active rows")
 
 
 def argmax_partial(facts: TaskFacts) -> VariantKey:
-    (logits,) = facts.inputs
+    logits = facts.input(0)
     return (*logits.tile[:2], facts.param(0))
 
 
 def argmax_reduce(facts: TaskFacts) -> VariantKey:
-    return (*facts.inputs[0].tile[:2], facts.param(0))
+    return (*facts.input(0).tile[:2], facts.param(0))
 
 
 def first_params(count: int) -> KeyFunction:

@@ -13,13 +13,13 @@ from mpkgraph.catalog.registered.row import (
 
 def _topk_softmax(facts: TaskFacts) -> VariantKey:
     """Experts and batch from the routing indices, experts a token from the weights."""
-    weights, routing = facts.outputs[:2]
+    weights, routing = facts.output(0), facts.output(1)
     return (*routing.tile[:2], weights.tile[1])
 
 
 def _topk_sigmoid(facts: TaskFacts) -> VariantKey:
     """The scaling factor comes as the bits of a float32 and is printed with 6 decimals."""
-    num_experts, num_groups = facts.outputs[1].tile[0], facts.param(0)
+    num_experts, num_groups = facts.output(1).tile[0], facts.param(0)
     return (
         *_topk_softmax(facts),
         num_groups,
@@ -31,11 +31,11 @@ def _topk_sigmoid(facts: TaskFacts) -> VariantKey:
 
 def _grouped_linear(facts: TaskFacts, *, weight: int, reduction_dim: int) -> VariantKey:
     """Experts, whole and sliced output size, reduction size, batch, experts a token, stride."""
-    weights, (output,) = facts.inputs[weight], facts.outputs
+    weights, output = facts.input(weight), facts.output(0)
     return (
         weights.tile[0],
         weights.dims[1],
-        facts.inputs[0].tile[reduction_dim],
+        facts.input(0).tile[reduction_dim],
         *output.tile[:3],
         output.stride(1),
     )
@@ -62,15 +62,15 @@ def _w2_fp8(facts: TaskFacts) -> VariantKey:
 
 def _silu_mul(facts: TaskFacts) -> VariantKey:
     """As the dense `keys.silu_mul`, with which it shares a task type, but of a fixed row count."""
-    (output,) = facts.outputs
+    output = facts.output(0)
     batch, experts_per_token, size = output.tile[:3]
     num_rows = int32(batch * experts_per_token)
-    return (batch, size, facts.inputs[0].dims[2], output.stride(1), num_rows)
+    return (batch, size, facts.input(0).dims[2], output.stride(1), num_rows)
 
 
 def _mul_sum_add(facts: TaskFacts) -> VariantKey:
-    (output,) = facts.outputs
-    return (*output.tile[:2], facts.inputs[0].tile[1], output.stride(0))
+    output = facts.output(0)
+    return (*output.tile[:2], facts.input(0).tile[1], output.stride(0))
 
 
 ROWS: tuple[RegisteredTaskRow, ...] = (

@@ -7,15 +7,15 @@ from mpkgraph.catalog.registered.row import RegisteredTaskRow, TaskFacts, Varian
 
 
 def _softmax_gather(facts: TaskFacts) -> VariantKey:
-    return facts.inputs[0].tile[:2]
+    return facts.input(0).tile[:2]
 
 
 def _prob_scatter(facts: TaskFacts) -> VariantKey:
-    return (facts.inputs[0].tile[0], facts.param(0))
+    return (facts.input(0).tile[0], facts.param(0))
 
 
 def _prob_extract(facts: TaskFacts) -> VariantKey:
-    return (facts.inputs[0].tile[0], facts.param(0), facts.param(1))
+    return (facts.input(0).tile[0], facts.param(0), facts.param(1))
 
 
 ROWS: tuple[RegisteredTaskRow, ...] = (

@@ -16,14 +16,14 @@ def _reduction(facts: TaskFacts) -> VariantKey:
     return (
         facts.param(0),
         facts.param(1),
-        *facts.inputs[0].tile[:2],
-        facts.outputs[0].stride(0),
+        *facts.input(0).tile[:2],
+        facts.output(0).stride(0),
     )
 
 
 def _transfer(facts: TaskFacts) -> VariantKey:
     """The input's stride serves for the output too; the ranks are asked for at run time."""
-    (source,) = facts.inputs
+    source = facts.input(0)
     return (*source.tile[:2], source.stride(0))
 
 

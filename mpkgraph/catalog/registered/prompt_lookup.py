@@ -6,15 +6,15 @@ from mpkgraph.catalog.registered.row import RegisteredTaskRow, TaskFacts, Varian
 
 
 def _find_ngram_partial(facts: TaskFacts) -> VariantKey:
-    return (facts.param(0), facts.outputs[0].tile[1])
+    return (facts.param(0), facts.output(0).tile[1])
 
 
 def _find_ngram_global(facts: TaskFacts) -> VariantKey:
-    return (facts.param(0), facts.param(1), facts.inputs[0].tile[1])
+    return (facts.param(0), facts.param(1), facts.input(0).tile[1])
 
 
 def _target_verify_greedy(facts: TaskFacts) -> VariantKey:
-    return (facts.inputs[0].tile[1],)
+    return (facts.input(0).tile[1],)
 
 
 ROWS: tuple[RegisteredTaskRow, ...] = (

@@ -32,6 +32,10 @@ class MissingStrideError(UndefinedVariantError):
     """It reads a stride beyond the tensor's rank: Mirage reads past the end of an array."""
 
 
+class MissingSlotError(UndefinedVariantError):
+    """It reads a slot that the layer does not have."""
+
+
 class MissingParamError(UndefinedVariantError):
     """It reads an int that the layer was registered without."""
 
@@ -73,13 +77,29 @@ class UncheckedSlotFacts(SlotFacts):
 
 @dataclass(frozen=True, slots=True)
 class TaskFacts:
-    """A layer at the moment of `register_task`."""
+    """A layer at the moment of `register_task`. Slots and params beyond those that a registrar
+    reads do not matter to it.
+    """
 
     inputs: tuple[SlotFacts, ...]
+    """Read through `input`."""
     outputs: tuple[SlotFacts, ...]
+    """Read through `output`."""
     params: tuple[int, ...]
     """The ints given to `register_task`; read through `param`."""
     grid_dim: tuple[int, int, int]
+
+    def input(self, position: int) -> SlotFacts:
+        """The input slot at `position`. Raises MissingSlotError when there are fewer."""
+        if position < len(self.inputs):
+            return self.inputs[position]
+        raise MissingSlotError(f"input {position}, of {len(self.inputs)}")
+
+    def output(self, position: int) -> SlotFacts:
+        """The output slot at `position`. Raises MissingSlotError when there are fewer."""
+        if position < len(self.outputs):
+            return self.outputs[position]
+        raise MissingSlotError(f"output {position}, of {len(self.outputs)}")
 
     def param(self, position: int, default: int | None = None) -> int:
         """The int at `position`; `default` for one that may be left out.

@@ -8,23 +8,23 @@ from mpkgraph.catalog.registered.row import RegisteredTaskRow, TaskFacts, Varian
 
 def _splitk_linear(facts: TaskFacts) -> VariantKey:
     """Unlike Hopper's, the text holds the slice of K as well as the whole of it."""
-    return (*keys.linear(facts), facts.inputs[0].tile[1])
+    return (*keys.linear(facts), facts.input(0).tile[1])
 
 
 def _sampling(facts: TaskFacts) -> VariantKey:
-    (logits,) = facts.inputs
+    logits = facts.input(0)
     return (*logits.tile[:2], facts.param(0))
 
 
 def _tensor_init(facts: TaskFacts) -> VariantKey:
     """Of the first input, which is the tensor that it clears."""
-    target = facts.inputs[0]
+    target = facts.input(0)
     return (*target.tile[:2], target.dims[1])
 
 
 def _elementwise_add(facts: TaskFacts) -> VariantKey:
     """The pitch of rows is the whole tensor's width, not its stride."""
-    (output,) = facts.outputs
+    output = facts.output(0)
     return (*output.tile[:2], output.dims[1])
 
 

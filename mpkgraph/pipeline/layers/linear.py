@@ -26,6 +26,13 @@ def residual_on_first_rank(call: Call) -> None:
     call["enable_residual"] = 0 if kernel.world_size > 1 and kernel.mpi_rank != 0 else 1
 
 
+def rows_of_a_block(call: Call) -> None:
+    """On Hopper Mirage divides by grid axis x, for a choice between two equal names."""
+    if call.kernel.target_cc in HOPPER:
+        with call.arithmetic("grid_dim"):
+            call["block_rows"] = call.tensor("weight").dim(0) // call["grid_dim"][0]
+
+
 _INPUT = SlotSpec("input", forloop_dim=1, shape="[batch, K]")
 _WEIGHT = SlotSpec("weight", (0, -1, -1), 1, shape="[N, K]")
 _RESIDUAL = SlotSpec("residual", (1, -1, -1), shape="[batch, N]")
@@ -46,6 +53,7 @@ ROWS = (
                 Dispatch("linear", AMPERE),
             ),
             refusal=NO_TASK,
+            before_register=(rows_of_a_block,),
         ),
     ),
     LayerSpec(
@@ -62,6 +70,7 @@ ROWS = (
                 Dispatch("linear_with_residual", AMPERE),
             ),
             refusal=NO_TASK,
+            before_register=(rows_of_a_block,),
         ),
         notes="With several ranks only rank 0 adds the residual; before compute capability 90 "
         "every rank does.",

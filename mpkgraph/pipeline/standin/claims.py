@@ -25,6 +25,7 @@ class Claims:
     def __init__(self) -> None:
         self._devices: dict[int, tuple[torch.device, int]] = {}
         self._addresses: dict[int, int] = {}
+        self._unknown: set[int] = set()
         self._next_address = FIRST_ADDRESS
         self._clock = 0
 
@@ -41,6 +42,7 @@ class Claims:
             return
         # Addresses of storages are used again: what is known of an earlier one goes.
         self._addresses.pop(key, None)
+        self._unknown.discard(key)
         if device is None:
             self._devices.pop(key, None)
             return
@@ -70,6 +72,15 @@ class Claims:
             if key is None or key in old or self._devices.get(key, (None, 0))[1] > since:
                 continue
             self.claim(tensor, claimed)
+
+    def lose_values(self, tensor: torch.Tensor) -> None:
+        """A tensor with memory was written from one without: what it holds means nothing."""
+        key = storage_key(tensor)
+        if key is not None:
+            self._unknown.add(key)
+
+    def has_values(self, tensor: torch.Tensor) -> bool:
+        return not tensor.is_meta and storage_key(tensor) not in self._unknown
 
     def address(self, tensor: torch.Tensor) -> int:
         """A stable address for a tensor that has no memory."""

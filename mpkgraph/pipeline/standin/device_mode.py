@@ -7,7 +7,7 @@ are in `torch_session`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -20,9 +20,22 @@ Call = Callable[..., Any]
 NO_MEMORY = torch.device("meta")
 HOST = torch.device("cpu")
 
+KEPT_BYTES = 1 << 20
+"""GPU tensors up to this size have memory with `meta` too: routing tables, lengths, token buffers,
+whose values scripts branch on.
+"""
+
+
+IN_PLACE = frozenset(
+    {"__setitem__"}
+    | {f"__i{name}__" for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow")}
+    | {f"__i{name}__" for name in ("and", "or", "xor", "lshift", "rshift", "matmul")}
+)
+"""Methods that change their tensor, besides those whose name ends with an underscore."""
+
 
 class DeviceMode(TorchFunctionMode):  # type: ignore[misc]
-    """Redirects the GPU to the CPU, or to `meta` with `meta=True`.
+    """Redirects the GPU to the CPU; with `meta`, tensors above `KEPT_BYTES` to the device `meta`.
 
     `current_device` answers which GPU `"cuda"` without a number is.
     """
@@ -32,7 +45,6 @@ class DeviceMode(TorchFunctionMode):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         self.meta = meta
-        self.real = NO_MEMORY if meta else HOST
         self.claims = claims or Claims()
         self._current_device = current_device
 
@@ -69,19 +81,64 @@ class DeviceMode(TorchFunctionMode):  # type: ignore[misc]
     def redirect(self, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a function with a GPU in its `device` (and pinned memory) replaced."""
         gpu = self.gpu(kwargs.get("device"))
-        if gpu is not None:
-            kwargs = {**kwargs, "device": self.real}
         if kwargs.get("pin_memory"):
             kwargs = {**kwargs, "pin_memory": False}
-        if self.meta and gpu is not None and kwargs.get("generator") is not None:
-            kwargs = {**kwargs, "generator": None}
+        inputs = (*tensors_in(args), *tensors_in(kwargs))
         since = self.claims.tick()
-        result = func(*args, **kwargs)
+        result = self._call(func, args, kwargs, gpu, inputs)
         outputs = list(tensors_in(result))
         if outputs:
-            inputs = (*tensors_in(args), *tensors_in(kwargs))
             self.claims.hand_on(inputs, outputs, gpu, since)
         return result
+
+    def _call(
+        self,
+        func: Call,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        gpu: torch.device | None,
+        inputs: Sequence[torch.Tensor],
+    ) -> Any:
+        without = self.meta and not all(map(self.claims.has_values, inputs))
+        if without and not all(x.is_meta for x in inputs):
+            # An operation has its tensors on one device: what has values goes without.
+            for target in _written(func, args, kwargs):
+                self.claims.lose_values(target)
+            args, kwargs = _without_memory(args), _without_memory(kwargs)
+        if gpu is None:
+            return func(*args, **kwargs)
+        if not self.meta:
+            return func(*args, **{**kwargs, "device": HOST})
+        drawn = {"generator": None} if kwargs.get("generator") is not None else {}
+        result = func(*args, **{**kwargs, **drawn, "device": NO_MEMORY})
+        if without or not self.keeps(result):
+            return result
+        return func(*args, **{**kwargs, "device": HOST})
+
+    def keeps(self, result: Any) -> bool:
+        """Whether all of a result's tensors are small enough to have memory."""
+        return not self.meta or all(
+            x.numel() * x.element_size() <= KEPT_BYTES for x in tensors_in(result)
+        )
+
+
+def _written(func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[torch.Tensor]:
+    """The tensors that a call changes in place."""
+    name = getattr(func, "__name__", "")
+    in_place = name in IN_PLACE or (name.endswith("_") and not name.endswith("__"))
+    yield from tensors_in(args[:1] if in_place else ())
+    yield from tensors_in(kwargs.get("out"))
+
+
+def _without_memory(value: Any, depth: int = 3) -> Any:
+    """An argument list with its tensors on `meta`."""
+    if isinstance(value, torch.Tensor):
+        return value if value.is_meta else value.to(NO_MEMORY)
+    if depth and isinstance(value, dict):
+        return {key: _without_memory(item, depth - 1) for key, item in value.items()}
+    if depth and type(value) in {list, tuple}:
+        return type(value)(_without_memory(item, depth - 1) for item in value)
+    return value
 
 
 # One function a method that asks for a device, or is asked about one.
@@ -92,7 +149,8 @@ def _to_gpu(
 ) -> torch.Tensor:
     """A tensor of its own, as a transfer gives, unless it is there already."""
     here = mode.claims.device(tensor) == gpu and not copy
-    result = tensor.to(mode.real, copy=not here, **options)
+    real = HOST if mode.keeps(tensor) and not tensor.is_meta else NO_MEMORY
+    result = tensor.to(real, copy=not here, **options)
     if result is not tensor:
         mode.claims.claim(result, gpu)
     return result

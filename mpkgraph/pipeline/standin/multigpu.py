@@ -112,10 +112,10 @@ def multigpu_names(target: Target) -> dict[str, Any]:
         return CollectiveCapabilities(num_devices, device_id)
 
     def auto_select_allreduce_implementation(
-        num_gpus: int,  # noqa: ARG001  Mirage's parameters
-        device_id: int = 0,  # noqa: ARG001
+        num_gpus: int,
+        device_id: int = 0,  # noqa: ARG001  Mirage's parameter
     ) -> AllReduceStrategy:
-        if target.has_tile_allreduce:
+        if target.has_tile_allreduce(num_gpus):
             return AllReduceStrategy_NvshmemTile()
         return AllReduceStrategy_AllgatherReduce()
 

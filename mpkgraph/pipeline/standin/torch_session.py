@@ -15,7 +15,7 @@ import torch.utils._device
 from mpkgraph.pipeline.standin import distributed
 from mpkgraph.pipeline.standin.claims import tensors_in
 from mpkgraph.pipeline.standin.cuda_answers import CudaAnswers, nvtx_names
-from mpkgraph.pipeline.standin.device_mode import HOST, DeviceMode
+from mpkgraph.pipeline.standin.device_mode import HOST, NO_MEMORY, DeviceMode
 from mpkgraph.pipeline.standin.snapshot import Snapshot
 from mpkgraph.pipeline.target import Target
 
@@ -118,7 +118,7 @@ def _functions(mode: DeviceMode) -> dict[str, Any]:
     def loaded(f: Any, map_location: Any = None, *args: Any, **kwargs: Any) -> Any:
         """A checkpoint's tensors, whichever GPUs they were saved from."""
         gpu = mode.gpu(map_location)
-        result = load(f, mode.real if gpu else HOST, *args, **kwargs)
+        result = load(f, NO_MEMORY if gpu and mode.meta else HOST, *args, **kwargs)
         for tensor in tensors_in(result):
             mode.claims.claim(tensor, gpu)
         return result
