@@ -196,11 +196,11 @@ class GraphEntryWriter:
             self._add(_extra_column(key), codes)
 
     def _pack(self) -> None:
-        for name, columns in self._pending.items():
+        for name in list(self._pending):
+            columns = self._pending.pop(name)  # so that each is free when the next is packed
             piece = self._blocks.pack(columns[0] if len(columns) == 1 else np.concatenate(columns))
             self._pieces.setdefault(name, []).append(piece)
             self.num_bytes += piece.num_bytes
-        self._pending = {}
         self._num_pending = 0
 
 
