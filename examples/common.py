@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import argparse
 import inspect
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import mirage as mi
 from mirage.mpk.persistent_kernel import PersistentKernel
+
+T = TypeVar("T")
 
 WEIGHT_SCALE = 0.02
 """Standard deviation of the numbers in tensors: as in a fresh model, nothing overflows."""
@@ -45,6 +47,13 @@ def tensor(*shape: int, dtype: str = "bfloat16", column_major: bool = False) -> 
     else:
         made = torch.empty(shape, dtype=data_type, device="cuda").normal_(std=WEIGHT_SCALE)
     return made.t().contiguous().t() if column_major else made
+
+
+def pick(table: Mapping[str, T], name: str) -> T:
+    """An entry of a table, such as a model's sizes, or an error that names them all."""
+    if name not in table:
+        raise ValueError(f"{name!r} is none of {', '.join(table)}")
+    return table[name]
 
 
 def rank_and_size() -> tuple[int, int]:
@@ -96,7 +105,10 @@ def main(build: Callable[..., Any]) -> None:
     A `build` that takes a kernel describes layers to it; any other makes a kernel of its own,
     compiles it into `output_dir` and returns it.
     """
-    parser = argparse.ArgumentParser(description=inspect.getmodule(build).__doc__)  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(
+        description=build.__globals__["__doc__"],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parameters = inspect.signature(build).parameters
     for parameter in parameters.values():
         if parameter.name != "kernel":

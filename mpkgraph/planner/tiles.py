@@ -133,8 +133,14 @@ class LayerTiles:
             for ref in call.inputs or ()
             if ref.tensor is not None
         ]
-        if any(len(part.dims) != len(tensor.dims) for part in parts):
-            raise TileError(f"the parts of {tensor.name!r} differ in rank")
+        rank = len(tensor.dims)
+        for part in parts:
+            if len(part.dims) < rank:
+                raise TileError(
+                    f"{part.name!r} has {len(part.dims)} dims, {tensor.name!r} that it is part of "
+                    f"has {rank}: Mirage reads strides past their end",
+                    f"Attach it with {rank} dims",
+                )
         sizes = np.array([part.dims[0] // (call.num_groups or 1) for part in parts], dtype=np.int64)
         group = int(sizes.sum())
         if not group:
@@ -163,7 +169,7 @@ class LayerTiles:
             offsets[mine] = inner + input_map.count(0) * size * rows
         _check_offsets(tensor, offsets)
         return TileColumn(
-            tuple((part.base_ptr, tuple(int32(x) for x in part.strides)) for part in parts),
+            tuple((part.base_ptr, tuple(int32(x) for x in part.strides[:rank])) for part in parts),
             part_of,
             data_type,
             dims,
@@ -235,7 +241,7 @@ def _offsets(
     points: Int64Array,
     size: int,
 ) -> Int64Array | None:
-    """Byte offset of each tile; None when the map names a dim that the tensor lacks."""
+    """Byte offset of each tile; None when the grid splits a dim that the tensor lacks."""
     offsets = np.zeros(points.shape[1], dtype=np.int64)
     for axis, dim in enumerate(input_map):
         if grid[axis] <= 1:
