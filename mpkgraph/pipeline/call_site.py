@@ -15,9 +15,6 @@ OURS = "mpkgraph.pipeline"
 BETWEEN = ("contextlib", "functools")
 """Python's modules whose frames stand between ours."""
 
-BETWEEN = "contextlib"
-"""Its frames stand between ours: a layer call that starts is the `__enter__` of a context."""
-
 
 def user_site() -> CallSite | None:
     """The innermost frame that is the user's; None when there is none."""
