@@ -73,10 +73,14 @@ class RecordedTensor:
 
     @property
     def base_ptr(self) -> str:
-        """The name that the graph's slots show: Mirage replaces dots in names of its buffers."""
+        """The name that the graph's slots show: Mirage replaces dots in names of its buffers.
+
+        As a C string it ends before a NUL.
+        """
+        name = self.name.partition("\0")[0]
         if self.kind == "new_tensor" and self.io_category != "nvshmem_tensor":
-            return self.name.replace(".", "_")
-        return self.name
+            return name.replace(".", "_")
+        return name
 
     def to_json(self) -> JsonObject:
         return {

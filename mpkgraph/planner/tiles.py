@@ -133,8 +133,14 @@ class LayerTiles:
             for ref in call.inputs or ()
             if ref.tensor is not None
         ]
-        if any(len(part.dims) != len(tensor.dims) for part in parts):
-            raise TileError(f"the parts of {tensor.name!r} differ in rank")
+        rank = len(tensor.dims)
+        for part in parts:
+            if len(part.dims) < rank:
+                raise TileError(
+                    f"{part.name!r} has {len(part.dims)} dims, {tensor.name!r} that it is part of "
+                    f"has {rank}: Mirage reads strides past their end",
+                    f"Attach it with {rank} dims",
+                )
         sizes = np.array([part.dims[0] // (call.num_groups or 1) for part in parts], dtype=np.int64)
         group = int(sizes.sum())
         if not group:
@@ -144,8 +150,8 @@ class LayerTiles:
             )
         row = np.zeros(points.shape[1], dtype=np.int64)
         for axis, dim in enumerate(input_map):
-            if dim == 0:
-                row = tensor.dims[0] // grid[axis] * points[axis]  # the last such axis counts
+            if dim == 0:  # the last such axis counts
+                row = tensor.dims[0] // max(grid[axis], 1) * points[axis]
         ends = np.cumsum(sizes)
         part_of = np.searchsorted(ends, row % group, side="right")
         part_row = row // group * sizes[part_of] + row % group - (ends - sizes)[part_of]
@@ -163,7 +169,7 @@ class LayerTiles:
             offsets[mine] = inner + input_map.count(0) * size * rows
         _check_offsets(tensor, offsets)
         return TileColumn(
-            tuple((part.base_ptr, tuple(int32(x) for x in part.strides)) for part in parts),
+            tuple((part.base_ptr, tuple(int32(x) for x in part.strides[:rank])) for part in parts),
             part_of,
             data_type,
             dims,
@@ -194,7 +200,7 @@ def tile_dims(
     """
     tile = list(dims)
     for axis, dim in enumerate(input_map):
-        if 0 <= dim < len(tile):
+        if 0 <= dim < len(tile) and grid[axis] > 1:
             tile[dim] //= grid[axis]
     if 0 <= forloop_dim < len(tile):
         tile[forloop_dim] //= forloop_range
@@ -235,10 +241,10 @@ def _offsets(
     points: Int64Array,
     size: int,
 ) -> Int64Array | None:
-    """Byte offset of each tile; None when the map names a dim that the tensor lacks."""
+    """Byte offset of each tile; None when the grid splits a dim that the tensor lacks."""
     offsets = np.zeros(points.shape[1], dtype=np.int64)
     for axis, dim in enumerate(input_map):
-        if grid[axis] == 1:
+        if grid[axis] <= 1:
             continue  # the only block is the first
         if dim >= len(dims):
             return None
