@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import argparse
 import inspect
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import mirage as mi
 from mirage.mpk.persistent_kernel import PersistentKernel
+
+T = TypeVar("T")
 
 WEIGHT_SCALE = 0.02
 """Standard deviation of the numbers in tensors: as in a fresh model, nothing overflows."""
@@ -37,14 +39,23 @@ def tensor(*shape: int, dtype: str = "bfloat16", column_major: bool = False) -> 
         return TensorSpec(shape, dtype, strides)
     import torch
 
-    data_type = getattr(torch, dtype)
-    if not data_type.is_floating_point:
-        made = torch.zeros(shape, dtype=data_type, device="cuda")
-    elif data_type.itemsize == 1:  # random numbers come in no 8-bit type
-        made = torch.zeros(shape, device="cuda").normal_(std=WEIGHT_SCALE).to(data_type)
+    kind = {"dtype": getattr(torch, dtype), "device": "cuda"}
+    if strides is None:
+        made = torch.empty(shape, **kind)
     else:
-        made = torch.empty(shape, dtype=data_type, device="cuda").normal_(std=WEIGHT_SCALE)
-    return made.t().contiguous().t() if column_major else made
+        made = torch.empty_strided(shape, strides, **kind)
+    if not made.is_floating_point():
+        return made.zero_()
+    if made.element_size() == 1:  # random numbers come in no 8-bit type
+        return made.copy_(torch.empty(shape, dtype=torch.bfloat16, device="cuda").normal_())
+    return made.normal_(std=WEIGHT_SCALE)
+
+
+def pick(table: Mapping[str, T], name: str) -> T:
+    """An entry of a table, such as a model's sizes, or an error that names them all."""
+    if name not in table:
+        raise ValueError(f"{name!r} is none of {', '.join(table)}")
+    return table[name]
 
 
 def rank_and_size() -> tuple[int, int]:
@@ -96,7 +107,10 @@ def main(build: Callable[..., Any]) -> None:
     A `build` that takes a kernel describes layers to it; any other makes a kernel of its own,
     compiles it into `output_dir` and returns it.
     """
-    parser = argparse.ArgumentParser(description=inspect.getmodule(build).__doc__)  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(
+        description=build.__globals__["__doc__"],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parameters = inspect.signature(build).parameters
     for parameter in parameters.values():
         if parameter.name != "kernel":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from common import main
+from common import main, pick
 from decoder_parts import DenseDecoder, Model, Split, decoder_kernel
 
 VOCAB, VOCAB_STEP = 128256, 2048
@@ -42,7 +42,7 @@ def build(
     """Make a kernel for `batch` tokens of `requests` requests and describe the decoder to it."""
     kernel = decoder_kernel(batch, requests, use_cutlass_kernel=True)
     split = Split(linear_tasks, head_by_worker=False)
-    DenseDecoder(kernel, SIZES[size], split).all_layers(layers)
+    DenseDecoder(kernel, pick(SIZES, size), split).all_layers(layers)
     kernel.compile(output_dir=output_dir)
     return kernel
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import mirage as mi
-from common import main
+from common import main, pick
 from decoder_parts import (
     CHUNK_TOKENS,
     DenseDecoder,
@@ -117,7 +117,7 @@ def build(
     """
     kernel = decoder_kernel(batch, requests, use_cutlass_kernel=split != "small")
     decoder = SplitCacheDecoder if split_kv else DenseDecoder
-    decoder(kernel, SIZES[size], SPLITS[split]).all_layers(layers)
+    decoder(kernel, pick(SIZES, size), pick(SPLITS, split)).all_layers(layers)
     kernel.compile(output_dir=output_dir)
     return kernel
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import mirage as mi
-from common import main, tensor
+from common import main, pick, tensor
 from decoder_parts import Decoder, Model, Split, decoder_kernel
 from qwen3 import PADDED_VOCAB, VOCAB, linear_tasks, linear_tasks_hopper
 
@@ -137,8 +137,10 @@ def build(
     kernel = decoder_kernel(batch, requests, use_cutlass_kernel=True)
     if split == "auto":
         split = "hopper" if kernel.target_cc == 90 else "blackwell"
-    linear, experts = SPLITS[split]
-    decoder = MoeDecoder(kernel, SIZES[size], linear, experts, shared_norm=split == "blackwell")
+    linear, experts = pick(SPLITS, split)
+    decoder = MoeDecoder(
+        kernel, pick(SIZES, size), linear, experts, shared_norm=split == "blackwell"
+    )
     decoder.all_layers(layers)
     kernel.compile(output_dir=output_dir)
     return kernel

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from common import main, rank_and_size
+from common import main, pick, rank_and_size
 from decoder_parts import DenseDecoder, Model, Split, decoder_kernel
 from qwen3 import SIZES, SPLITS
 
@@ -72,7 +72,7 @@ def build(
         batch, requests, rank=rank, world_size=world_size, use_cutlass_kernel=True
     )
     decoder = ShardedDecoder if world_size > 1 else DenseDecoder
-    decoder(kernel, SIZES[size], SPLITS["default"]).all_layers(layers)
+    decoder(kernel, pick(SIZES, size), SPLITS["default"]).all_layers(layers)
     kernel.compile(output_dir=output_dir)
     return kernel
 

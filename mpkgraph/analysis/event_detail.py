@@ -88,10 +88,10 @@ def event_detail(context: GraphContext, event_index: int) -> EventDetail:
     graph = context.graph
     index = check_id(event_index, graph.num_events, "event")
     tagged = any(
-        bool(ids.event_is_nvshmem(column[nodes.row(index)]).any())
-        for column, nodes in (
-            (graph.tasks.dependent_events, context.events.waiting_tasks),
-            (graph.tasks.trigger_events, context.events.triggering_tasks),
+        bool(ids.event_is_nvshmem(column[tasks]).any())
+        for column, tasks in (
+            (graph.tasks.dependent_events, context.events.tasks_waiting_on(index)),
+            (graph.tasks.trigger_events, context.events.tasks_triggering(index)),
         )
     )
     return _detail(context, index, EventId(graph.rank, index, tagged))
@@ -116,14 +116,14 @@ def _detail(context: GraphContext, node: int, event: EventId) -> EventDetail:
     local = node < here.num_local
     index = event.event_index
     mirrored = index if index < graph.num_events else None
-    triggering = here.triggering_tasks.row(node)
-    waiting = here.waiting_tasks.row(node)
+    triggering = here.tasks_triggering(node)
+    waiting = here.tasks_waiting_on(node)
     elsewhere_triggering = elsewhere_waiting = waiting[:0]
     if local:
-        everyone = everywhere.triggering_tasks.row(index)
+        everyone = everywhere.tasks_triggering(index)
         elsewhere_triggering = everyone[here.trigger_nodes[everyone] != node]
     elif mirrored is not None:
-        elsewhere_waiting = here.waiting_tasks.row(mirrored)
+        elsewhere_waiting = here.tasks_waiting_on(mirrored)
     event_type = int(columns.event_types[index]) if local else None
     return EventDetail(
         event_index=index,

@@ -10,6 +10,7 @@ import numpy as np
 from mpkgraph.analysis.context import GraphContext
 from mpkgraph.analysis.csr import IntArray
 from mpkgraph.analysis.ranges import Ranges, format_ranges, to_ranges
+from mpkgraph.model.distinct import distinct
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def group_tasks(context: GraphContext, task_ids: IntArray) -> tuple[TaskGroup, .
     types = context.graph.tasks.task_types[task_ids].astype(np.int64)
     keys = np.where(owners >= 0, owners, types - np.int64(1 << 32))
     groups = []
-    for key in np.unique(keys).tolist():
+    for key in distinct(keys).tolist():
         members = task_ids[keys == key]
         groups.append(
             TaskGroup(

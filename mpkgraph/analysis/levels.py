@@ -13,6 +13,10 @@ from mpkgraph.analysis.event_graph import EventGraph
 from mpkgraph.model import ids
 from mpkgraph.model.distinct import distinct
 
+MAX_LISTED_EDGES = 1 << 15
+"""Edges that are followed one by one. Where a chain is long and narrow that takes less than numpy's
+overhead for each of its levels; graphs with more edges have wider levels."""
+
 
 @dataclass(frozen=True)
 class Levels:
@@ -65,20 +69,49 @@ def raise_levels(level: npt.NDArray[np.signedinteger], successors: Csr) -> tuple
 
     `level` holds 1 for events that a task without a dependent event triggers, else 0. Events in
     or behind a cycle get -1; one cycle is returned, () when there is none. Events are visited in
-    layers of a topological order.
+    a topological order.
     """
     pending = np.bincount(successors.targets, minlength=len(level))
+    raise_all = _raise_one_by_one if len(successors.targets) <= MAX_LISTED_EDGES else _raise_layers
+    resolved = raise_all(level, pending, successors)
+    level[~resolved] = -1
+    return () if resolved.all() else _one_cycle(successors, resolved)
+
+
+def _raise_one_by_one(
+    level: npt.NDArray[np.signedinteger], pending: IntArray, successors: Csr
+) -> npt.NDArray[np.bool_]:
+    """Which events are in and behind no cycle; their levels are raised."""
+    levels, waiting = level.tolist(), pending.tolist()
+    starts, targets = successors.starts.tolist(), successors.targets.tolist()
+    ready = np.flatnonzero(pending == 0).tolist()
+    for node in ready:  # it grows meanwhile
+        above = levels[node] + 1
+        for target in targets[starts[node] : starts[node + 1]]:
+            levels[target] = max(levels[target], above)
+            waiting[target] -= 1
+            if not waiting[target]:
+                ready.append(target)
+    level[:] = levels
     resolved = np.zeros(len(level), dtype=np.bool_)
+    resolved[ready] = True
+    return resolved
+
+
+def _raise_layers(
+    level: npt.NDArray[np.signedinteger], pending: IntArray, successors: Csr
+) -> npt.NDArray[np.bool_]:
+    """As `_raise_one_by_one`, many events at a time."""
+    resolved = np.zeros(len(level), dtype=np.bool_)
+    sizes = successors.sizes()
     frontier = np.flatnonzero(pending == 0)
     while len(frontier):
         resolved[frontier] = True
         targets = successors.gather(frontier)
-        sizes = successors.starts[frontier + 1] - successors.starts[frontier]
-        np.maximum.at(level, targets, np.repeat(level[frontier] + 1, sizes))
+        np.maximum.at(level, targets, np.repeat(level[frontier] + 1, sizes[frontier]))
         np.subtract.at(pending, targets, 1)
         frontier = distinct(targets[pending[targets] == 0])
-    level[~resolved] = -1
-    return () if resolved.all() else _one_cycle(successors, resolved)
+    return resolved
 
 
 def longest_chain(events: EventGraph, levels: Levels) -> tuple[int, ...]:

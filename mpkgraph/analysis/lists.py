@@ -12,6 +12,7 @@ from mpkgraph.analysis.csr import IntArray, expand_ranges, unique_pairs
 from mpkgraph.analysis.operator_list import operator_list
 from mpkgraph.analysis.table import Column, Table
 from mpkgraph.model import ids
+from mpkgraph.model.distinct import numbered
 from mpkgraph.model.operator import OperatorSet
 
 __all__ = ["event_list", "grid_positions", "operator_list", "slot_list", "task_list"]
@@ -196,6 +197,6 @@ def _all_or(chosen: IntArray | None, count: int) -> IntArray:
 
 def _named(codes: npt.NDArray[np.integer], name: Callable[[int], object]) -> list[object]:
     """A value for each code, computed once for each distinct one."""
-    distinct, inverse = np.unique(codes, return_inverse=True)
-    values = [name(code) for code in distinct.tolist()]
+    found, inverse = numbered(codes)
+    values = [name(code) for code in found.tolist()]
     return [values[i] for i in inverse.tolist()]

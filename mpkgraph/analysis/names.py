@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
@@ -104,6 +103,8 @@ def match_names(text: str, known: Iterable[str]) -> set[str]:
 
 def unknown_name(text: str, known: Sequence[str], what: str) -> SelectionError:
     """The error for a name that nothing has, with the nearest names as the remedy."""
+    import difflib
+
     by_lower = {name.lower(): name for name in reversed(known)}
     wanted = text.lower()
     near = [by_lower[name] for name in difflib.get_close_matches(wanted, by_lower, n=3, cutoff=0.5)]

@@ -10,6 +10,7 @@ import numpy as np
 from mpkgraph.analysis.csr import Csr, IntArray
 from mpkgraph.analysis.event_graph import EventGraph
 from mpkgraph.analysis.ranges import format_ranges, to_ranges
+from mpkgraph.model.distinct import distinct
 
 Direction = Literal["up", "down", "both"]
 
@@ -40,7 +41,7 @@ class Neighbourhood:
             "event_nodes": format_ranges(to_ranges(self.event_nodes)),
             "tasks_by_hops": [
                 {"hops": hop, "task_ids": format_ranges(to_ranges(self.task_ids[self.hops == hop]))}
-                for hop in np.unique(self.hops).tolist()
+                for hop in distinct(self.hops).tolist()
             ],
         }
 
@@ -98,7 +99,7 @@ def _spread(
     found, distances = [], []
     while len(frontier) and (max_hops is None or hop < max_hops):
         hop += 1
-        nodes = np.unique(next_nodes[frontier])
+        nodes = distinct(next_nodes[frontier])
         nodes = nodes[nodes >= 0]
         nodes = nodes[~seen_nodes[nodes]]
         seen_nodes[nodes] = True

@@ -11,6 +11,7 @@ import numpy as np
 from mpkgraph.analysis.context import GraphContext
 from mpkgraph.analysis.csr import IntArray, unique_pairs
 from mpkgraph.analysis.ranges import Ranges, check_id, format_ranges, to_ranges
+from mpkgraph.model.distinct import distinct
 from mpkgraph.model.operator import Grid, InputMap, OperatorSlot
 
 
@@ -180,8 +181,8 @@ def operator_detail(context: GraphContext, operator_index: int) -> OperatorDetai
     operator = context.operators[check_id(operator_index, len(context.operators), "operator")]
     events = context.events
     task_ids = np.sort(operator.task_ids)
-    waits = np.unique(events.dependent_nodes[task_ids])
-    triggers = np.unique(events.trigger_nodes[task_ids])
+    waits = distinct(events.dependent_nodes[task_ids])
+    triggers = distinct(events.trigger_nodes[task_ids])
     levels = context.levels.task_levels[task_ids]
     row = context.catalog.task_type_row(operator.task_type)
     return OperatorDetail(

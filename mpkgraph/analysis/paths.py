@@ -17,6 +17,7 @@ from mpkgraph.analysis.event_graph import EventGraph
 from mpkgraph.analysis.ranges import check_id
 from mpkgraph.analysis.structure import chain_json
 from mpkgraph.analysis.table import MAX_JSON_INTEGER
+from mpkgraph.model.distinct import distinct
 
 Path = tuple[int, ...]
 """Task, event, task, ..., task; an event is a node of the event graph."""
@@ -213,7 +214,7 @@ def _distances(backward: Csr, last: int) -> dict[int, int]:
     steps = 0
     while len(frontier):
         steps += 1
-        reached = np.unique(backward.gather(frontier)).tolist()
+        reached = distinct(backward.gather(frontier)).tolist()
         fresh = [node for node in reached if node not in distances]
         distances.update(dict.fromkeys(fresh, steps))
         frontier = np.array(fresh, dtype=np.int64)

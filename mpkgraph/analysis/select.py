@@ -15,6 +15,7 @@ from mpkgraph.analysis.ranges import check_id, parse_ranges
 from mpkgraph.catalog import DEFAULT, Catalog
 from mpkgraph.errors import SelectionError
 from mpkgraph.model import ids
+from mpkgraph.model.distinct import distinct
 from mpkgraph.model.graph import TaskGraph
 from mpkgraph.model.ids import event_indices, event_ranks
 from mpkgraph.model.operator import OperatorSet
@@ -158,7 +159,7 @@ def _uses_tensors(graph: TaskGraph, texts: tuple[str, ...], use: Use) -> npt.NDA
 
 def _has_variant(graph: TaskGraph, variants: tuple[int, ...]) -> npt.NDArray[np.bool_]:
     column = graph.tasks.variant_ids
-    present = np.unique(column[~graph.tasks.is_null]).tolist()
+    present = distinct(column[~graph.tasks.is_null]).tolist()
     for variant in variants:
         if variant not in present:
             raise SelectionError(

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from mpkgraph.analysis.csr import counted
-from mpkgraph.analysis.drawing.model_layers import layer_number
 from mpkgraph.analysis.event_order import EventOrder
 from mpkgraph.analysis.extents import TensorExtents, ViewKey
+from mpkgraph.analysis.layer_names import layer_number
 from mpkgraph.analysis.names import operator_name
 from mpkgraph.analysis.repeats import Repeat, find_repeats
 from mpkgraph.analysis.streamed_order import StreamedOrder

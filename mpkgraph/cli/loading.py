@@ -144,7 +144,7 @@ class Loaded:
         return recorded_operators(self.graph, record, self.catalog)
 
     def _kept_operators(self, find: Callable[[], OperatorSet]) -> OperatorSet:
-        from mpkgraph.io.entry_blocks import EntryError
+        from mpkgraph.io.entry_checks import EntryError
         from mpkgraph.io.operators_entry import decode_operators, encode_operators
 
         key = self.records.derivation.key(OPERATORS)

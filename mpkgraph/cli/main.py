@@ -44,6 +44,8 @@ def main(argv: list[str] | None = None) -> NoReturn:
 
 def run(argv: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
+    # numpy's OpenBLAS would start threads, which nothing here needs, as numpy is imported
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     _prepare_streams()
     try:
         code = cli.main(argv, prog_name="mpkgraph", standalone_mode=False)

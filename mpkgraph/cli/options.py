@@ -6,6 +6,19 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
+
+from mpkgraph.errors import UsageError
+
+PARTNERS = {
+    "direction": ("hops", "--hops N"),
+    "limit": ("all_paths", "--path FROM TO --all-paths"),
+    "level": ("draw", "--draw FILE"),
+    "reduce": ("draw", "--draw FILE"),
+    "force": ("draw", "--draw FILE"),
+    "draw_timeout": ("draw", "--draw FILE"),
+}
+"""Parameters of `show` that mean nothing alone: what they belong to, and how to ask for it."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -70,3 +83,12 @@ def output_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def check_partners(context: click.Context) -> None:
+    """Raises UsageError for an option that was given without the one that it belongs to."""
+    for name, (partner, remedy) in PARTNERS.items():
+        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if given and context.params.get(partner) in {None, False}:
+            option = "--" + name.replace("_", "-")
+            raise UsageError(f"{option} does nothing here", remedy=f"Add {remedy}, or leave it out")

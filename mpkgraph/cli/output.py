@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from mpkgraph.analysis.integers import json_integers
 from mpkgraph.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,7 +50,12 @@ class Output:
         """One JSON object: schema, view, then the payload's keys."""
         import orjson
 
-        text = orjson.dumps({"schema": SCHEMA, "view": view, **payload}, option=orjson.OPT_INDENT_2)
+        document = {"schema": SCHEMA, "view": view, **payload}
+        try:
+            text = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_STRICT_INTEGER)
+        except orjson.JSONEncodeError:
+            # what a file has in dims and unknown fields can be any integer
+            text = orjson.dumps(json_integers(document), option=orjson.OPT_INDENT_2)
         with self.binary() as stream:
             stream.write(text + b"\n")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from mpkgraph.cli.options import output_options, reading_options
+from mpkgraph.cli.options import check_partners, output_options, reading_options
 from mpkgraph.cli.request import LISTS, ShowRequest
 
 
@@ -119,6 +119,7 @@ def show(path_ends: tuple[int, int] | None, **options: Any) -> int:
     GRAPH is a task_graph_rank{N}.json (plain, .gz or .zst), a directory of them, or - for
     standard input. Without options: counts, types, operators, depth, width, largest tensors.
     """
+    check_partners(click.get_current_context())
     from mpkgraph.cli.show_run import run_show
 
     return run_show(ShowRequest(path_ends=path_ends or None, **options))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,40 +121,8 @@ def _details(request: ShowRequest, output: Output) -> None:
         raise UsageError(
             f"details are no table for --{output.form}", remedy="Add --list tasks, or use --json"
         )
-    from mpkgraph.analysis.event_detail import event_detail
-    from mpkgraph.analysis.operator_detail import operator_detail
-    from mpkgraph.analysis.select import select_events, select_operators, select_tensors
-    from mpkgraph.analysis.task_detail import task_detail
-    from mpkgraph.analysis.tensor_detail import tensor_detail
-    from mpkgraph.render import show_text
-
     loaded, context = _context(request, "a detailed view")
-    graph = loaded.graph
-    asked: list[tuple[str, Any, Any, list[Any]]] = [
-        ("tasks", task_detail, show_text.task_text, _task_ids(request, context)),
-        (
-            "events",
-            event_detail,
-            show_text.event_text,
-            select_events(request.event, graph).tolist() if request.event else [],
-        ),
-        (
-            "operators",
-            operator_detail,
-            show_text.operator_text,
-            select_operators(request.operator, loaded.operators, loaded.catalog).tolist()
-            if request.operator
-            else [],
-        ),
-        (
-            "tensors",
-            tensor_detail,
-            show_text.tensor_text,
-            [graph.tensors[i] for i in select_tensors(request.tensor, graph).tolist()]
-            if request.tensor
-            else [],
-        ),
-    ]
+    asked = list(_asked(request, context))
     if output.form == "json":
         payload = {
             name: [detail(context, item).to_json() for item in items]
@@ -171,15 +140,39 @@ def _details(request: ShowRequest, output: Output) -> None:
     output.write_text(write)
 
 
-def _task_ids(request: ShowRequest, context: GraphContext) -> list[int]:
-    from mpkgraph.analysis.select import TaskFilter, select_tasks
+def _asked(
+    request: ShowRequest, context: GraphContext
+) -> Iterator[tuple[str, Callable[..., Any], Callable[..., None], list[Any]]]:
+    """What is asked: its name, a function to a detail, one that writes it, and the items.
 
-    if not request.task:
-        return []
-    chosen: list[int] = select_tasks(
-        context.graph, context.operators, TaskFilter(task_ids=request.task), context.catalog
-    ).tolist()
-    return chosen
+    Each kind is imported when it is asked for.
+    """
+    from mpkgraph.analysis import select
+    from mpkgraph.render import show_text
+
+    graph, operators, catalog = context.graph, context.operators, context.catalog
+    if request.task:
+        from mpkgraph.analysis.task_detail import task_detail
+
+        chosen = select.TaskFilter(task_ids=request.task)
+        tasks = select.select_tasks(graph, operators, chosen, catalog)
+        yield "tasks", task_detail, show_text.task_text, tasks.tolist()
+    if request.event:
+        from mpkgraph.analysis.event_detail import event_detail
+
+        events = select.select_events(request.event, graph)
+        yield "events", event_detail, show_text.event_text, events.tolist()
+    if request.operator:
+        from mpkgraph.analysis.operator_detail import operator_detail
+
+        places = select.select_operators(request.operator, operators, catalog)
+        yield "operators", operator_detail, show_text.operator_text, places.tolist()
+    if request.tensor:
+        from mpkgraph.analysis.tensor_detail import tensor_detail
+
+        places = select.select_tensors(request.tensor, graph)
+        names = [graph.tensors[i] for i in places.tolist()]
+        yield "tensors", tensor_detail, show_text.tensor_text, names
 
 
 def _selection(request: ShowRequest, context: GraphContext) -> IntArray:
@@ -227,6 +220,7 @@ def _table(request: ShowRequest, context: GraphContext, what: str) -> Table:
     from mpkgraph.analysis import lists
     from mpkgraph.analysis.select import select_events, select_tensors
     from mpkgraph.analysis.tensor_list import tensor_list
+    from mpkgraph.model.distinct import distinct
 
     graph = context.graph
     tasks = _selection(request, context) if request.has_selection else None
@@ -248,10 +242,10 @@ def _table(request: ShowRequest, context: GraphContext, what: str) -> Table:
                 events = select_events(request.event, graph)
         return lists.event_list(context, events)
     if what == "operators":
-        owners = np.unique(context.operators.task_operators[tasks]).astype(np.int64)
+        owners = distinct(context.operators.task_operators[tasks]).astype(np.int64)
         return lists.operator_list(context, owners[owners >= 0])
     slots = np.isin(graph.tasks.slot_tasks, tasks)
-    tensors = np.unique(graph.layout_tensors[graph.tasks.slot_layouts[slots]])
+    tensors = distinct(graph.layout_tensors[graph.tasks.slot_layouts[slots]])
     if request.tensor and request.hops is None:
         tensors = np.intersect1d(tensors, select_tensors(request.tensor, graph))
     return tensor_list(context, tensors[tensors >= 0])

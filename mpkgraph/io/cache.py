@@ -22,6 +22,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -264,7 +265,7 @@ class GraphCache:
         from mpkgraph.io.cache_entry import EntryError, decode
 
         try:
-            return decode(data, path=os.fspath(path))
+            return decode(data, path=os.fspath(path), remove=partial(folder.remove, name))
         except EntryError as error:
             self.reason = f"the entry is removed: {error}"
             folder.remove(name)

@@ -8,7 +8,7 @@ graph that holds together or raises EntryError.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -17,22 +17,22 @@ import orjson
 import zstandard
 
 from mpkgraph._version import __version__
-from mpkgraph.io.entry_blocks import (
-    BlockReader,
-    BlockWriter,
+from mpkgraph.errors import GraphReadError
+from mpkgraph.io.entry_blocks import BlockReader, BlockWriter, PackedColumn, narrow
+from mpkgraph.io.entry_checks import (
     Column,
     EntryError,
-    PackedColumn,
     as_dict,
     as_int,
     as_list,
     as_size,
     as_str,
     fail,
-    narrow,
     stops,
     within,
 )
+from mpkgraph.io.stored_column import StoredColumn
+from mpkgraph.io.stored_tasks import StoredTasks
 from mpkgraph.model.graph import (
     EVENT_KEYS,
     SLOT_KEYS,
@@ -196,11 +196,11 @@ class GraphEntryWriter:
             self._add(_extra_column(key), codes)
 
     def _pack(self) -> None:
-        for name, columns in self._pending.items():
+        for name in list(self._pending):
+            columns = self._pending.pop(name)  # so that each is free when the next is packed
             piece = self._blocks.pack(columns[0] if len(columns) == 1 else np.concatenate(columns))
             self._pieces.setdefault(name, []).append(piece)
             self.num_bytes += piece.num_bytes
-        self._pending = {}
         self._num_pending = 0
 
 
@@ -218,13 +218,27 @@ def _facts_text(facts: dict[str, Any]) -> bytes:
     return text
 
 
-def decode(data: bytes, *, path: str) -> tuple[TaskGraph, str]:
+def decode(
+    data: bytes, *, path: str, remove: Callable[[], object] | None = None
+) -> tuple[TaskGraph, str]:
     """The graph of an entry, as read from `path`, and the name that `encode` was given.
 
-    Raises EntryError for any bytes but those of a complete entry of this version.
+    Raises EntryError for any bytes but those of a complete entry of this version. Columns over
+    tasks are unpacked when they are asked for: where one turns out not to be what its checksum
+    stands for, `remove` is called and GraphReadError raised.
     """
+
+    def damaged(problem: str) -> GraphReadError:
+        if remove is not None:
+            remove()
+        return GraphReadError(
+            f"what the cache holds of this file is damaged: {problem}",
+            where=path,
+            remedy="It has been removed: run the command again.",
+        )
+
     try:
-        return _decode(BlockReader(data, _MAGIC), path)
+        return _decode(BlockReader(data, _MAGIC), path, damaged)
     except (zstandard.ZstdError, orjson.JSONDecodeError, MemoryError) as error:
         raise EntryError(f"damaged: {error}") from error
 
@@ -244,13 +258,16 @@ def _layout_blocks(
         yield name, np.fromiter(values, np.int64)
 
 
-def _decode(entry: BlockReader, path: str) -> tuple[TaskGraph, str]:
+def _decode(
+    entry: BlockReader, path: str, damaged: Callable[[str], GraphReadError]
+) -> tuple[TaskGraph, str]:
     facts = as_dict(orjson.loads(entry.column(_FACTS, np.uint8).tobytes()))
     if facts.get("written_by") != __version__:
         # Another version may have read the same file in another way.
         fail("another version of mpkgraph wrote it")
     layouts = _layouts(entry, facts)
-    tasks = _tasks(entry, len(layouts), _unknown(as_dict(facts.get("task_extras")), TASK_KEYS))
+    extras = _unknown(as_dict(facts.get("task_extras")), TASK_KEYS)
+    tasks = _tasks(entry, len(layouts), extras, damaged)
     events = _events(entry, _unknown(as_dict(facts.get("event_extras")), EVENT_KEYS))
     first_tasks = entry.column("first_tasks", np.int64)
     entry.end()
@@ -272,24 +289,33 @@ def _decode(entry: BlockReader, path: str) -> tuple[TaskGraph, str]:
     return graph, as_str(facts.get("name"))
 
 
-def _tasks(entry: BlockReader, num_layouts: int, extras: dict[str, Any]) -> TaskColumns:
-    columns: dict[str, Column] = {}
+def _tasks(
+    entry: BlockReader,
+    num_layouts: int,
+    extras: dict[str, Any],
+    damaged: Callable[[str], GraphReadError],
+) -> StoredTasks:
+    stored: dict[str, StoredColumn] = {}
     num_tasks = None
     for name, dtype in _TASK_DTYPES.items():
-        columns[name] = entry.column(name, dtype, num_tasks)
-        num_tasks = len(columns[name])
+        stored[name] = entry.stored(name, dtype, num_tasks)
+        num_tasks = len(stored[name])
     num_slots = entry.column("num_slots", np.int64, num_tasks)
     total = None
     for name, dtype in _SLOT_DTYPES.items():
-        columns[name] = entry.column(name, dtype, total)
-        total = len(columns[name])
-    starts = stops(num_slots, total or 0, "num_slots")
-    within(columns["slot_layouts"], 0, num_layouts - 1, "slot_layouts")
-    if (columns["num_inputs"] > num_slots).any():
+        stored[name] = entry.stored(name, dtype, total)
+        total = len(stored[name])
+    # Columns whose values nothing else relies on are looked at no further
+    present = {
+        "task_types": stored.pop("task_types").load(),
+        "num_inputs": stored.pop("num_inputs").load(),
+        "slot_starts": stops(num_slots, total or 0, "num_slots"),
+        "extras": _extras(entry, "task", extras, len(num_slots)),
+    }
+    stored["slot_layouts"].check(0, num_layouts - 1, "slot_layouts points outside")
+    if (present["num_inputs"] > num_slots).any():
         fail("a task has more inputs than slots")
-    tasks = TaskColumns(
-        **columns, slot_starts=starts, extras=_extras(entry, "task", extras, len(num_slots))
-    )
+    tasks = StoredTasks.of(present, stored, damaged)
     if num_slots[tasks.is_null].any():
         fail("a null task has slots")
     return tasks

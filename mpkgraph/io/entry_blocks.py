@@ -14,7 +14,7 @@ import os
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import Any, BinaryIO, NamedTuple, NoReturn
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,8 @@ import orjson
 import zstandard
 
 from mpkgraph.io.cache_folder import FORMAT_VERSION
+from mpkgraph.io.entry_checks import as_list, as_size, as_str, fail
+from mpkgraph.io.stored_column import Piece, StoredColumn
 
 MAX_COLUMN_BYTES = 1 << 33
 """Columns of a graph of about 90 GB; more is a hostile entry."""
@@ -33,10 +35,6 @@ _NARROWER = (np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.int32)
 _STORED_DTYPES = frozenset(np.dtype(x).str for x in (*_NARROWER, np.int64, np.uint64))
 
 Column = npt.NDArray[Any]
-
-
-class EntryError(ValueError):
-    """The bytes are no entry of this version, or the values can't be kept as one."""
 
 
 class BlockWriter:
@@ -142,31 +140,22 @@ class BlockReader:
 
     def column(self, name: str, dtype: npt.DTypeLike, length: int | None = None) -> Column:
         """The next column, which has to be of that name, in its full type."""
+        return self.stored(name, dtype, length).load()
+
+    def stored(self, name: str, dtype: npt.DTypeLike, length: int | None = None) -> StoredColumn:
+        """As `column`, to be loaded when it is needed; what may be wrong then is a frame alone."""
         wanted = np.dtype(dtype)
-        pieces = self._pieces(name, wanted)
-        total = sum(count for _, count, _ in pieces)
-        if length is not None and total != length:
-            fail(f"{name} has {total} rows, not {length}")
-        if len(pieces) == 1 and pieces[0][0] == wanted:
-            return self._expand(*pieces[0])
-        column = np.empty(total, wanted)
-        bounds = np.iinfo(wanted)
-        start = 0
-        for stored_dtype, count, stored in pieces:
-            values = self._expand(stored_dtype, count, stored)
-            if count and not np.can_cast(stored_dtype, wanted):
-                low, high = int(values.min()), int(values.max())
-                if not (bounds.min <= low and high <= bounds.max):
-                    fail(f"{name} holds values beyond its type")
-            column[start : start + count] = values
-            start += count
+        column = StoredColumn(wanted, self._pieces(name, wanted), self._decompressor)
+        if length is not None and len(column) != length:
+            fail(f"{name} has {len(column)} rows, not {length}")
+        if not column.is_narrow:
+            bounds = np.iinfo(wanted)
+            column.check(bounds.min, bounds.max, f"{name} holds values beyond its type")
         return column
 
-    def _pieces(
-        self, name: str, wanted: np.dtype[Any]
-    ) -> list[tuple[np.dtype[Any], int, memoryview]]:
-        """(dtype, count, frame) of each piece of a column, as far as the header goes checked."""
-        pieces: list[tuple[np.dtype[Any], int, memoryview]] = []
+    def _pieces(self, name: str, wanted: np.dtype[Any]) -> list[Piece]:
+        """The pieces of a column, as far as the header goes checked."""
+        pieces: list[Piece] = []
         while self._next < len(self._blocks):
             block = as_list(self._blocks[self._next], 4)
             if block[0] != name:
@@ -181,72 +170,14 @@ class BlockReader:
             # The frame's own word on its size is what gets allocated.
             if zstandard.get_frame_parameters(stored).content_size != count * dtype.itemsize:
                 fail("a block is not of the size that it says")
-            pieces.append((dtype, count, stored))
+            pieces.append(Piece(dtype, count, stored))
             self._position += stored_size
             self._next += 1
         if not pieces:
             fail(f"no block {name}")
         return pieces
 
-    def _expand(self, dtype: np.dtype[Any], count: int, stored: memoryview) -> Column:
-        size = count * dtype.itemsize
-        raw = self._decompressor.decompress(stored, max_output_size=size)
-        if len(raw) != size:
-            fail("a block is not of the size that it says")
-        values: Column = np.frombuffer(raw, dtype, count)
-        return values
-
     def end(self) -> None:
         """Raises EntryError when something is left."""
         if self._next != len(self._blocks) or self._position != len(self._body):
             fail("something follows its end")
-
-
-def stops(counts: Column, total: int, name: str) -> Column:
-    """Running sum of counts, from 0, which has to come to `total`."""
-    # Checked first, so that the sum can't overflow.
-    within(counts, 0, total, name)
-    found = np.zeros(len(counts) + 1, np.int64)
-    np.cumsum(counts, out=found[1:])
-    if found[-1] != total:
-        fail(f"{name} does not add up")
-    return found
-
-
-def within(column: Column, low: int, high: int, name: str) -> None:
-    if len(column) and not (low <= int(column.min()) and int(column.max()) <= high):
-        fail(f"{name} points outside")
-
-
-def as_int(value: Any) -> int:
-    if type(value) is not int:
-        fail("a number is missing")
-    return value
-
-
-def as_size(value: Any) -> int:
-    if as_int(value) < 0:
-        fail("a size is negative")
-    return int(value)
-
-
-def as_str(value: Any) -> str:
-    if type(value) is not str:
-        fail("a text is missing")
-    return value
-
-
-def as_list(value: Any, length: int | None = None) -> list[Any]:
-    if type(value) is not list or (length is not None and len(value) != length):
-        fail("a list is missing")
-    return value
-
-
-def as_dict(value: Any) -> dict[str, Any]:
-    if type(value) is not dict:
-        fail("an object is missing")
-    return value
-
-
-def fail(reason: str) -> NoReturn:
-    raise EntryError(reason)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from mpkgraph.io.cache import entry_file_name
 from mpkgraph.io.cache_entry import GraphEntryWriter
-from mpkgraph.io.entry_blocks import BlockWriter, EntryError
+from mpkgraph.io.entry_blocks import BlockWriter
+from mpkgraph.io.entry_checks import EntryError
 from mpkgraph.io.operators_entry import OperatorsWriter
 from mpkgraph.model.graph import TaskColumns
 from mpkgraph.model.operator import Operator

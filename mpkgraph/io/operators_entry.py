@@ -16,18 +16,15 @@ import numpy.typing as npt
 import orjson
 import zstandard
 
-from mpkgraph.io.entry_blocks import (
-    BlockReader,
-    BlockWriter,
+from mpkgraph.io.entry_blocks import BlockReader, BlockWriter, PackedColumn, narrow
+from mpkgraph.io.entry_checks import (
     Column,
     EntryError,
-    PackedColumn,
     as_dict,
     as_list,
     as_size,
     as_str,
     fail,
-    narrow,
     stops,
     within,
 )

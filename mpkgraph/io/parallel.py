@@ -24,7 +24,7 @@ from mpkgraph.errors import GraphReadError
 from mpkgraph.io.arrays import RecordArray
 from mpkgraph.io.blocks import learn_layout
 from mpkgraph.io.columns import ExtraTable, LayoutTable, TaskColumnsBuilder
-from mpkgraph.io.scan import skip_space
+from mpkgraph.io.scan import GUESS_BYTES, guess_cut, skip_space
 from mpkgraph.io.templates import TASK_HOLES
 from mpkgraph.io.window import Window
 from mpkgraph.model.graph import ExtraField, SlotLayout
@@ -113,7 +113,7 @@ def split_steps(document: GraphDocument, array: RecordArray) -> Generator[None, 
 
 
 def _find_cut(document: GraphDocument) -> int | None:
-    """Byte offset of a record that a separator near the middle precedes."""
+    """Byte offset near the middle where a record seems to begin."""
     window = document.window
     size = document.source.num_raw_bytes
     while len(window) < window.block_bytes and window.fill():
@@ -121,23 +121,36 @@ def _find_cut(document: GraphDocument) -> int | None:
     if size is None or skip_space(window) < 0:
         return None
     layout = learn_layout(window, TASK_HOLES)
-    if layout is None:
-        return None
     begin = window.offset
     middle = begin + int((size - begin) * OWN_SHARE)
     if middle <= window.origin + window.stop:
         return None
+    source = _RangeSource(document.source.fileno(), document.source.name, middle)
+    if layout is None:
+        return _guess_cut(source, middle)
     text = b""
-    descriptor = document.source.fileno()
     while len(text) < MAX_SEARCH_BYTES:
-        piece = os.pread(descriptor, 1 << 18, middle + len(text))
-        if not piece:
+        piece = bytearray(1 << 18)
+        count = source.readinto(memoryview(piece))
+        if not count:
             break
-        text += piece
+        text += piece[:count]
         at = text.find(layout.separator)
         if at >= 0:
             return middle + at + len(layout.separator) - len(layout.head)
     return None
+
+
+def _guess_cut(source: _RangeSource, begin: int) -> int | None:
+    """As `_find_cut`, from byte `begin` on, where no two records have a layout in common."""
+    window = Window(source, 2 * GUESS_BYTES)
+    window.restart(begin)
+    window.fill()
+    comma = guess_cut(window, len(window))
+    if comma < 0:
+        return None
+    window.start += comma + 1
+    return window.offset if skip_space(window) == ord("{") else None
 
 
 class _Child:

@@ -208,7 +208,7 @@ class _Tensors:
 
     def block_graph(self, at: JsonCursor) -> BlockGraph:
         return BlockGraph(
-            grid_dim=at.key("grid_dim").triple("three integers from 1 up", 1),
+            grid_dim=at.key("grid_dim").triple("three integers from 0 up", 0),
             inputs=tuple(self.slot(x) for x in at.key("inputs").items()),
             customized=tuple(
                 None if x.value is None else self.ref(x) for x in at.key("customized").items()

@@ -21,3 +21,15 @@ def distinct(values: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
     first = np.ones(len(ordered), dtype=np.bool_)
     np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
     return ordered[first]
+
+
+def numbered(
+    values: npt.NDArray[Scalar],
+) -> tuple[npt.NDArray[Scalar], npt.NDArray[np.int64]]:
+    """Distinct values, ascending, and for each value its place among them.
+
+    >>> [column.tolist() for column in numbered(np.array([3, 1, 3]))]
+    [[1, 3], [1, 0, 1]]
+    """
+    found = distinct(values)
+    return found, np.searchsorted(found, values)

@@ -164,6 +164,10 @@ class TaskColumns:
     def num_slots(self) -> int:
         return len(self.slot_layouts)
 
+    def slots_between(self, start: int, stop: int) -> tuple[Int32Column, Int64Column]:
+        """Layouts and offsets of some slots."""
+        return self.slot_layouts[start:stop], self.slot_offsets[start:stop]
+
     @cached_property
     def is_null(self) -> BoolColumn:
         """Tasks that the file holds as `null`."""
@@ -245,14 +249,12 @@ class TaskGraph:
 
     def slots(self, task_id: int) -> tuple[Slot, ...]:
         """All slots of a task, inputs first."""
-        start, stop = self.tasks.slot_starts[task_id : task_id + 2].tolist()
+        layouts, offsets = self.tasks.slots_between(
+            *self.tasks.slot_starts[task_id : task_id + 2].tolist()
+        )
         return tuple(
             Slot(self.layouts[layout], offset)
-            for layout, offset in zip(
-                self.tasks.slot_layouts[start:stop].tolist(),
-                self.tasks.slot_offsets[start:stop].tolist(),
-                strict=True,
-            )
+            for layout, offset in zip(layouts.tolist(), offsets.tolist(), strict=True)
         )
 
     def inputs(self, task_id: int) -> tuple[Slot, ...]:

@@ -13,7 +13,7 @@ from mpkgraph.model.record import CallSite
 OURS = "mpkgraph.pipeline"
 """Frames of this package (and of what it contains) are never the user's."""
 BETWEEN = ("contextlib", "functools")
-"""Python's modules whose frames stand between ours."""
+"""Frames of these stand between ours: a layer that starts is the `__enter__` of a context."""
 
 
 def user_site() -> CallSite | None:

@@ -13,7 +13,8 @@ from typing import Any
 from mpkgraph.pipeline.c_types import c_int, c_size, c_triple, exactly
 from mpkgraph.pipeline.call_site import doing
 from mpkgraph.pipeline.dtypes import dtype, float16
-from mpkgraph.pipeline.recorder import OpenBlock, PipelineRecorder
+from mpkgraph.pipeline.open_log import OpenBlock
+from mpkgraph.pipeline.recorder import PipelineRecorder
 from mpkgraph.pipeline.refusal import arithmetic, fatal, refuse
 from mpkgraph.pipeline.tensors import DTensor, STensor, row_major
 

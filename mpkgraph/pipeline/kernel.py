@@ -16,7 +16,7 @@ from mpkgraph.pipeline.graphs import CyKNGraph, KNGraph
 from mpkgraph.pipeline.layers import LAYERS
 from mpkgraph.pipeline.layers.method import method_of
 from mpkgraph.pipeline.meta_tensors import check_meta_tensors
-from mpkgraph.pipeline.recorder import to_json
+from mpkgraph.pipeline.open_log import to_json
 from mpkgraph.pipeline.refusal import need_attribute, refuse
 from mpkgraph.pipeline.target import current_target
 from mpkgraph.pipeline.tensors import DTensor, TensorSpec, row_major

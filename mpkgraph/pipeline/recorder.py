@@ -7,17 +7,13 @@ error. Nothing is planned.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextvars import ContextVar
 from typing import Any
 
-from mpkgraph.model.operator import Grid, InputMap
 from mpkgraph.model.record import (
-    BlockGraph,
     CallSite,
-    LayerCall,
-    LayerSlot,
     LogEntry,
     PipelineRecord,
     RecordedTensor,
@@ -27,69 +23,27 @@ from mpkgraph.model.record import (
 )
 from mpkgraph.pipeline.call_site import user_site
 from mpkgraph.pipeline.dtypes import dtype, in_core, torch_name
+from mpkgraph.pipeline.open_log import OpenBlock, OpenLayer, ref, to_json
 from mpkgraph.pipeline.refusal import exception_text, fatal
-from mpkgraph.pipeline.tensors import (
-    MAX_TENSOR_DIMS,
-    DTensor,
-    STensor,
-    is_tensor_like,
-    row_major,
-    tile_dims,
-)
+from mpkgraph.pipeline.tensors import MAX_TENSOR_DIMS, DTensor, row_major
 
 MIRAGE_COMMIT = "de8745d9"
 """The version of Mirage whose behaviour this package follows."""
 
 
-@dataclass(slots=True)
-class OpenBlock:
-    """A thread-block graph that is being put together: grid and slots, then what it became."""
+Watcher = Callable[["PipelineRecorder"], None]
 
-    grid_dim: Grid
-    forloop_range: int = 1
-    slots: list[LayerSlot] = field(default_factory=list)
-    customized: tuple[TensorRef | None, ...] = ()
-    register_task: RegisteredTask | None = None
-
-    def new_slot(
-        self,
-        tensor: DTensor | None,
-        input_map: InputMap,
-        forloop_dim: int,
-        *,
-        store_in_dmem: bool,
-    ) -> STensor:
-        """Add a slot; outputs are slots too, after the inputs. Returns the tile."""
-        ref = TensorRef(None, None) if tensor is None else _ref(tensor)
-        self.slots.append(
-            LayerSlot(ref.tensor, ref.name, input_map, forloop_dim, store_in_dmem=store_in_dmem)
-        )
-        if tensor is None:
-            return STensor(len(self.slots), (), None)
-        tile = tile_dims(tensor.dims, self.grid_dim, input_map)
-        tile = tile_dims(tile, (self.forloop_range, 1, 1), (forloop_dim, -1, -1))
-        return STensor(len(self.slots), tile, tensor.dtype)
-
-    def freeze(self) -> BlockGraph:
-        # Every layer's range is 1; a graph of the user's own may say something else.
-        extra = {} if self.forloop_range == 1 else {"forloop_range": self.forloop_range}
-        slots = tuple(self.slots)
-        return BlockGraph(self.grid_dim, slots, self.customized, self.register_task, extra)
+_WATCHER: ContextVar[Watcher | None] = ContextVar("mpkgraph_watcher", default=None)
 
 
-@dataclass(slots=True)
-class OpenLayer:
-    """A layer call that may still be running."""
-
-    method: str
-    args: Mapping[str, Any]
-    lowlevel: list[OpenLayer | OpenBlock] = field(default_factory=list)
-    exception: str | None = None
-
-    def freeze(self) -> LayerCall:
-        extra = {} if self.exception is None else {"exception": self.exception}
-        lowlevel = tuple(entry.freeze() for entry in self.lowlevel)
-        return LayerCall(self.method, self.args, lowlevel, extra)
+@contextmanager
+def watch_registrations(watcher: Watcher) -> Iterator[None]:
+    """Tell `watcher` of each task that is registered inside, in the order of the whole process."""
+    token = _WATCHER.set(watcher)
+    try:
+        yield
+    finally:
+        _WATCHER.reset(token)
 
 
 class PipelineRecorder:
@@ -187,7 +141,7 @@ class PipelineRecorder:
         rows = sum(tensor.dims[0] for tensor in inputs)
         whole = self.new_input((rows, *first.dims[1:]), None, first.dtype)
         whole.name = name
-        refs = tuple(_ref(tensor) for tensor in inputs)
+        refs = tuple(ref(tensor) for tensor in inputs)
         # The parts stop being buffers of their own.
         self._attached.difference_update(tensor.guid for tensor in inputs)
         self._attached.add(whole.guid)
@@ -254,7 +208,7 @@ class PipelineRecorder:
     def customized(self, inputs: Sequence[DTensor | None], block: OpenBlock) -> None:
         """Make a thread-block graph an operator of the kernel graph."""
         self._used.update(tensor.guid for tensor in inputs if tensor is not None)
-        block.customized = tuple(None if tensor is None else _ref(tensor) for tensor in inputs)
+        block.customized = tuple(None if tensor is None else ref(tensor) for tensor in inputs)
         self._append(block)
         self._last_operator = block
 
@@ -269,6 +223,9 @@ class PipelineRecorder:
         self._last_operator.register_task = RegisteredTask(
             name, None if params is None else tuple(params)
         )
+        watcher = _WATCHER.get()
+        if watcher is not None:
+            watcher(self)
 
     def _append(self, entry: OpenLayer | OpenBlock) -> None:
         if self._layers:
@@ -312,36 +269,6 @@ class PipelineRecorder:
             extra={} if exception is None else {"exception": exception},
             call_sites=tuple(self._sites),
         )
-
-
-def to_json(value: Any) -> Any:
-    """An argument as a record shows it."""
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, DTensor):
-        return _ref(value).to_json()
-    if isinstance(value, tuple | list):
-        return [to_json(item) for item in value]
-    if isinstance(value, dict):
-        return {str(key): to_json(item) for key, item in value.items()}
-    if isinstance(value, dtype):
-        return value.name
-    if is_tensor_like(value):
-        return {
-            "torch": [int(x) for x in value.shape],
-            "strides": [int(x) for x in value.stride()],
-            "dtype": torch_name(value.dtype),
-        }
-    if hasattr(value, "__index__"):
-        return int(value)  # numpy's integers
-    if hasattr(value, "__dict__"):
-        fields = {name: to_json(item) for name, item in vars(value).items()}
-        return {"object": type(value).__name__, "fields": fields}
-    return repr(value)
-
-
-def _ref(tensor: DTensor) -> TensorRef:
-    return TensorRef(tensor.guid, tensor.name)
 
 
 def _frozen(entry: TensorCall | OpenLayer | OpenBlock) -> LogEntry:

@@ -165,14 +165,14 @@ def find_cc(text: str) -> int:
 
     Raises UsageError when no GPU is known by it.
 
-    >>> find_cc("90"), find_cc("sm_100a"), find_cc("8.0"), find_cc("h200")
-    (90, 100, 80, 90)
+    >>> find_cc("90"), find_cc("sm_100a"), find_cc("8.0"), find_cc("a100"), find_cc("h200")
+    (90, 100, 80, 80, 90)
     """
     number = text.lower().removeprefix("sm_").removeprefix("sm").removesuffix("a").replace(".", "")
     if number.isdecimal():
         return Target(cc=int(number)).cc
     for gpu in GPUS:
-        if text.lower() in gpu.name.lower().split():
+        if text.lower() in gpu.name.lower().replace("-", " ").split():
             return gpu.cc
     raise UsageError(
         f"no GPU is known as {text!r}",

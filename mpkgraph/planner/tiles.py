@@ -150,8 +150,8 @@ class LayerTiles:
             )
         row = np.zeros(points.shape[1], dtype=np.int64)
         for axis, dim in enumerate(input_map):
-            if dim == 0:
-                row = tensor.dims[0] // grid[axis] * points[axis]  # the last such axis counts
+            if dim == 0:  # the last such axis counts
+                row = tensor.dims[0] // max(grid[axis], 1) * points[axis]
         ends = np.cumsum(sizes)
         part_of = np.searchsorted(ends, row % group, side="right")
         part_row = row // group * sizes[part_of] + row % group - (ends - sizes)[part_of]
@@ -200,7 +200,7 @@ def tile_dims(
     """
     tile = list(dims)
     for axis, dim in enumerate(input_map):
-        if 0 <= dim < len(tile):
+        if 0 <= dim < len(tile) and grid[axis] > 1:
             tile[dim] //= grid[axis]
     if 0 <= forloop_dim < len(tile):
         tile[forloop_dim] //= forloop_range
@@ -244,7 +244,7 @@ def _offsets(
     """Byte offset of each tile; None when the grid splits a dim that the tensor lacks."""
     offsets = np.zeros(points.shape[1], dtype=np.int64)
     for axis, dim in enumerate(input_map):
-        if grid[axis] == 1:
+        if grid[axis] <= 1:
             continue  # the only block is the first
         if dim >= len(dims):
             return None

@@ -177,6 +177,13 @@ def _read_before_write(
 
 def _grid(layer: RegisteredLayer) -> Iterator[_Found]:
     volume = math.prod(layer.grid)
+    if not volume:
+        warning = PlanWarning(
+            "no-blocks",
+            "has a grid without blocks: it has no tasks, and what it should write stays as it is",
+            "Make every grid axis at least 1",
+        )
+        yield layer, None, warning
     if volume > MAX_BLOCKS_PER_LAYER:
         warning = PlanWarning(
             "blocks",
@@ -214,7 +221,7 @@ def _slot(
     rank = len(tensor.dims)
     for axis, dim in enumerate(slot.input_map):
         size = layer.grid[axis]
-        if dim < 0 or size == 1:
+        if dim < 0 or size <= 1:
             continue
         name, at = repr(slot.name), AXES[axis]
         twice = [a for a in range(axis) if slot.input_map[a] == dim and layer.grid[a] > 1]

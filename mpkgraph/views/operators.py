@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -22,6 +23,8 @@ from mpkgraph.views.partial import list_tasks, solve_partial
 from mpkgraph.views.rows import Int, KeyTable, Rows, take_rows
 from mpkgraph.views.segments import EventClasses, Layer, bundle_end, split_bundle, tile_numbers
 from mpkgraph.views.slot_splits import Flags, SlotShape, Tasks
+
+_Tuple = TypeVar("_Tuple", bound=tuple[object, ...])
 
 _MAX_SOLUTIONS = 4096
 """Grids kept for layers that repeat; a real model has some hundred different ones."""
@@ -58,6 +61,8 @@ class OperatorStream:
         self._layouts: Sequence[SlotLayout] = ()
         self._num_operators = 0
         self._solutions: dict[tuple[object, ...], GridSplit | None] = {}
+        self._tuples: dict[tuple[object, ...], Any] = {}
+        """Small tuples of slots, each once: thousands of slots have a few dozen different ones."""
 
     @property
     def num_carried(self) -> int:
@@ -167,17 +172,24 @@ class OperatorStream:
             is_output=position >= num_inputs,
             base_ptrs=() if shown.is_null else tuple(dict.fromkeys(names)),
             data_type=shown.data_type,
-            tile_dims=shown.dims,
-            strides=shown.strides,
-            input_map=solved.input_map,
-            known_map=(
-                solved.known_map[0] and known_grid[0],
-                solved.known_map[1] and known_grid[1],
-                solved.known_map[2] and known_grid[2],
+            tile_dims=self._once(shown.dims),
+            strides=self._once(shown.strides),
+            input_map=self._once(solved.input_map),
+            known_map=self._once(
+                (
+                    solved.known_map[0] and known_grid[0],
+                    solved.known_map[1] and known_grid[1],
+                    solved.known_map[2] and known_grid[2],
+                )
             ),
-            tensor_dims=solved.tensor_dims,
-            known_dims=solved.known_dims,
+            tensor_dims=self._once(solved.tensor_dims),
+            known_dims=self._once(solved.known_dims),
         )
+
+    def _once(self, values: _Tuple) -> _Tuple:
+        # the type keeps (1, 0) and (True, False) apart
+        key = (*values, *map(type, values))
+        return cast("_Tuple", self._tuples.setdefault(key, values))
 
     def _tasks(
         self, rows: Rows, positions: Int, offsets: Int, layout_ids: Int, num_inputs: int

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from mpkgraph.catalog import DEFAULT, Catalog
 from mpkgraph.errors import GraphReadError
+from mpkgraph.model.distinct import distinct
 from mpkgraph.model.graph import TaskGraph
 from mpkgraph.model.ids import NUM_FIXED_TASKS
 from mpkgraph.model.operator import Operator, OperatorSet, OperatorSlot
@@ -117,7 +118,7 @@ class _Matcher:
         return Operator(
             index=0,
             task_type=layer.task_type,
-            variant_ids=tuple(np.unique(self.graph.tasks.variant_ids[tasks.ids]).tolist()),
+            variant_ids=tuple(distinct(self.graph.tasks.variant_ids[tasks.ids]).tolist()),
             grid_dim=layer.grid,
             num_subtasks=layer.shape.num_subtasks,
             task_ids=tasks.ids,
@@ -248,7 +249,7 @@ class _Matcher:
             dims: tuple[int, ...] = ()
         else:
             dims = self.record.tensor_by_id[slot.tensor].dims
-            used = [0] if column.part_of is None else np.unique(column.part_of).tolist()
+            used = [0] if column.part_of is None else distinct(column.part_of).tolist()
             names = tuple(dict.fromkeys(column.parts[x][0] for x in used))
         first = 0 if column.part_of is None or not len(column.part_of) else int(column.part_of[0])
         return OperatorSlot(

@@ -15,12 +15,11 @@ from mpkgraph.analysis import drawing
 from mpkgraph.analysis.drawing import Drawing, DrawnEdge, draw_operators, draw_ranks, draw_tasks
 from mpkgraph.analysis.drawing.folding import FOLD_ABOVE
 from mpkgraph.analysis.drawing.model_layers import (
-    layer_number,
     model_layers,
-    without_layer_number,
 )
 from mpkgraph.analysis.drawing.reduction import transitive_reduction
 from mpkgraph.analysis.drawing.tiles import tile_range
+from mpkgraph.analysis.layer_names import layer_number, without_layer_number
 from mpkgraph.analysis.structure import operator_edges
 from mpkgraph.errors import SelectionError, TooLargeError, UsageError
 from mpkgraph.io.reader import read_graph

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
+from mpkgraph.analysis import levels as levels_module
 from mpkgraph.analysis.csr import Csr, counted, expand_ranges, unique_pairs
 from mpkgraph.analysis.event_graph import EventGraph
 from mpkgraph.analysis.levels import find_levels, longest_chain
@@ -87,6 +88,27 @@ def test_cycles_are_reported_and_the_rest_keeps_its_levels(drawn):
     expected = slow_levels([x if ("event", x[1]) not in stuck else (x[0], None) for x in free])
     depth = max((x for (kind, _), x in expected.items() if kind == "task"), default=-1) + 1
     assert levels.depth == depth
+
+
+@given(graphs.links())
+def test_levels_do_not_depend_on_how_edges_are_followed(drawn):
+    events = EventGraph.of(graphs.graph_of(*drawn))
+    one_by_one = find_levels(events)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(levels_module, "MAX_LISTED_EDGES", -1)
+        in_layers = find_levels(events)
+    assert one_by_one.event_levels.tolist() == in_layers.event_levels.tolist()
+    assert one_by_one.cycle == in_layers.cycle
+
+
+@given(graphs.links())
+def test_tasks_of_one_event_are_a_row_of_all(drawn):
+    graph = graphs.graph_of(*drawn)
+    events, grouped = EventGraph.of(graph), EventGraph.of(graph)
+    for node in [*range(events.num_nodes)] * 40:
+        waiting, triggering = events.tasks_waiting_on(node), events.tasks_triggering(node)
+        assert waiting.tolist() == grouped.waiting_tasks.row(node).tolist()
+        assert triggering.tolist() == grouped.triggering_tasks.row(node).tolist()
 
 
 @given(graphs.links())

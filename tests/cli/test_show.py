@@ -359,3 +359,37 @@ def test_unknown_fields_are_shown_as_json(mpkgraph, example, tmp_path):
     path = tmp_path / "task_graph_rank0.json"
     path.write_bytes(orjson.dumps(document))
     assert '{"a":[1,null]}' in mpkgraph("show", path, "--task", "20").out
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--direction", "up"),
+        ("--task", "2", "--direction", "both"),
+        ("--limit", "3"),
+        ("--path", "2", "40", "--limit", "3"),
+        ("--reduce",),
+        ("--force", "--list", "tasks"),
+        ("--level", "tasks"),
+        ("--draw-timeout", "5"),
+    ],
+)
+def test_option_without_its_partner(options, mpkgraph, example):
+    result = mpkgraph("show", example, *options)
+    assert result.code == 2
+    assert "does nothing here. Add --" in result.err
+    assert not result.out
+
+
+def test_large_integers_are_text_wherever_they_are(mpkgraph, example, tmp_path):
+    document = orjson.loads(example.read_bytes())
+    document["new"] = {"deep": [2**53, 2**53 + 1]}
+    document["all_tasks"][2]["new"] = -(2**60)
+    document["all_tasks"][2]["inputs"][0]["dims"][0] = 2**61
+    path = tmp_path / "task_graph_rank0.json"
+    path.write_bytes(orjson.dumps(document))
+    summary = mpkgraph("show", path, "--json", "--no-record").json
+    assert summary["extras"] == {"new": {"deep": [2**53, str(2**53 + 1)]}}
+    (task,) = mpkgraph("show", path, "--task", "2", "--json", "--no-record").json["tasks"]
+    assert task["extras"] == {"new": str(-(2**60))}
+    assert task["inputs"][0]["dims"][0] == str(2**61)

@@ -25,7 +25,7 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mpkgraph.errors import UsageError
+from mpkgraph.errors import GraphReadError, UsageError
 from mpkgraph.io import cache as cache_module
 from mpkgraph.io import cache_entry, cache_folder, content, entry_blocks
 from mpkgraph.io.cache import (
@@ -187,6 +187,31 @@ class TestEntry:
                 decode(start + data, path="p")
 
 
+class TestStoredColumn:
+    @given(st.lists(st.lists(st.integers(0, 300), max_size=5), min_size=1, max_size=5), st.data())
+    @settings(deadline=None)
+    def test_rows_are_those_of_the_column(self, pieces, data):
+        writer = entry_blocks.BlockWriter(b"12345678")
+        writer.add_packed("x", [writer.pack(np.array(piece, np.int64)) for piece in pieces])
+        reader = entry_blocks.BlockReader(b"".join(writer.parts()), b"12345678")
+        column = reader.stored("x", np.int32)
+        wanted = [value for piece in pieces for value in piece]
+        start = data.draw(st.integers(0, len(wanted)))
+        stop = data.draw(st.integers(start, len(wanted)))
+        assert len(column) == len(wanted)
+        assert column.rows(start, stop).tolist() == wanted[start:stop]
+        assert column.load().tolist() == wanted
+        assert column.load().dtype == column.rows(start, stop).dtype == np.int32
+
+    def test_slots_of_many_tasks(self):
+        graph = graph_from_document(document(size=40))
+        found, _ = decode(encode(graph, name="n"), path="p")
+        for task in range(graph.num_tasks):
+            assert found.slots(task) == graph.slots(task)
+        with pytest.raises(AttributeError):
+            _ = found.tasks.no_such_column
+
+
 class TestForgedEntry:
     """Entries with wrong contents under right checksums: refused, or graphs that hold together."""
 
@@ -268,6 +293,20 @@ class TestForgedEntry:
         header = [[*x[:2], 1 << 40, x[3]] if x[0] == "kv_idxs" else x for x in header]
         with pytest.raises(EntryError):
             decode(seal(orjson.dumps(header), b"".join(stored.values())), path="p")
+
+    def test_frame_that_does_not_unpack_is_named_when_it_is_needed(self):
+        blocks = unpack(self.entry())
+        stored = {name: zstandard.ZstdCompressor().compress(x.data) for name, x in blocks.items()}
+        stored["kv_idxs"] = stored["kv_idxs"][:6] + b"\xff" * (len(stored["kv_idxs"]) - 6)
+        header = [[name, x.dtype.str, len(x), len(stored[name])] for name, x in blocks.items()]
+        removed = []
+        forged = seal(orjson.dumps(header), b"".join(stored.values()))
+        graph, _ = decode(forged, path="p", remove=lambda: removed.append(1))
+        assert graph.slots(2) == self.graph().slots(2)
+        assert not removed
+        with pytest.raises(GraphReadError, match="is damaged"):
+            _ = graph.tasks.kv_idxs
+        assert removed
 
     def test_null_task_with_slots(self):
         blocks = unpack(self.entry())

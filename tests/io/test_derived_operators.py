@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from mpkgraph.analysis.summary import summarise_stream
 from mpkgraph.io import cache_entry, entry_blocks
 from mpkgraph.io.cache_entry import GraphEntryWriter, decode, encode
-from mpkgraph.io.entry_blocks import BlockReader, BlockWriter, EntryError
+from mpkgraph.io.entry_blocks import BlockReader, BlockWriter
+from mpkgraph.io.entry_checks import EntryError
 from mpkgraph.io.entry_stream import EntryStream
 from mpkgraph.io.operators_entry import OperatorsWriter, decode_operators, encode_operators
 from mpkgraph.io.reader import read_graph

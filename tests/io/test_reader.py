@@ -413,7 +413,11 @@ def test_half_without_slots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert as_lists(read(tmp_path, text, processes=2)) == reference(text)
 
 
-def test_second_process_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("layout", ["as written", "shuffled keys", "shuffled, compact"])
+def test_second_process_is_used(
+    layout: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = LAYOUTS[layout](goldens.get(FORK).graph_bytes())
     received = []
     original = parallel._Child.receive
 
@@ -423,8 +427,9 @@ def test_second_process_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(parallel._Child, "receive", receive)
     monkeypatch.setattr(reader, "BLOCK_BYTES", 2000)
-    read(tmp_path, goldens.get(FORK).graph_bytes(), processes=2)
-    assert received[0].num_tasks > 10
+    monkeypatch.setattr(parallel, "GUESS_BYTES", 3000)
+    assert as_lists(read(tmp_path, text, processes=2)) == reference(text)
+    assert received[0].num_tasks >= 10
 
 
 @pytest.mark.parametrize("where", [0.3, 0.9])

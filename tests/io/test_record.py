@@ -333,8 +333,8 @@ FAULTS = [
         "no tensor has the id 12",
     ),
     (changed(("log", 2, "lowlevel"), None), "log[2].lowlevel", "expected an array, found null"),
-    (changed((*BLOCK, "grid_dim"), [8, 1]), f"{BLOCK_PATH}.grid_dim", "three integers from 1 up"),
-    (changed((*BLOCK, "grid_dim"), [8, 0, 1]), f"{BLOCK_PATH}.grid_dim", "found [8,0,1]"),
+    (changed((*BLOCK, "grid_dim"), [8, 1]), f"{BLOCK_PATH}.grid_dim", "three integers from 0 up"),
+    (changed((*BLOCK, "grid_dim"), [8, -1, 1]), f"{BLOCK_PATH}.grid_dim", "found [8,-1,1]"),
     (changed((*BLOCK, "grid_dim"), [8, 1, 2**31]), f"{BLOCK_PATH}.grid_dim", "three integers"),
     (changed((*BLOCK, "grid_dim"), [8, True, 1]), f"{BLOCK_PATH}.grid_dim", "found [8,true,1]"),
     (

@@ -6,12 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-import numpy as np
-
 from mpkgraph.analysis.drawing.folding import LayerGroup, numbers_text
-from mpkgraph.analysis.drawing.model_layers import without_layer_number
 from mpkgraph.analysis.drawing.picture import DrawnEdge, EdgeStyle
+from mpkgraph.analysis.layer_names import without_layer_number
 from mpkgraph.model import ids
+from mpkgraph.model.distinct import distinct
 from mpkgraph.model.graph import TaskGraph
 from mpkgraph.model.operator import Operator
 
@@ -110,7 +109,7 @@ def _all_next(alike: Sequence[OperatorEdge], layers: Sequence[int | None]) -> bo
 
 def _ranks(graph: TaskGraph, operator: Operator) -> list[int]:
     """The other ranks whose events an operator's tasks trigger."""
-    ranks = np.unique(ids.event_ranks(graph.tasks.trigger_events[operator.task_ids]))
+    ranks = distinct(ids.event_ranks(graph.tasks.trigger_events[operator.task_ids]))
     return [rank for rank in ranks.tolist() if rank not in {-1, graph.rank}]
 
 

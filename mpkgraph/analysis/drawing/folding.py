@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mpkgraph.analysis.drawing.model_layers import without_layer_number
+from mpkgraph.analysis.layer_names import without_layer_number
 from mpkgraph.model.operator import Operator, OperatorSlot
 
 FOLD_ABOVE = 64

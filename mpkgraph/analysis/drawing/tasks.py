@@ -24,6 +24,7 @@ from mpkgraph.analysis.drawing.tiles import num_bytes_text, tile_range
 from mpkgraph.catalog import DEFAULT, EVENT_EMPTY, EVENT_LAUNCH_DEPENDENT_TASKS, Catalog
 from mpkgraph.errors import SelectionError
 from mpkgraph.model import ids
+from mpkgraph.model.distinct import distinct
 from mpkgraph.model.graph import Slot, TaskGraph
 from mpkgraph.model.operator import OperatorSet
 
@@ -59,7 +60,7 @@ def draw_tasks(
     Raises SelectionError for a task that the graph does not have, TooLargeError above the limits
     of `check_num_tasks` and `check_size` unless `force`.
     """
-    selected = np.unique(np.fromiter(task_ids, dtype=np.int64))
+    selected = distinct(np.fromiter(task_ids, dtype=np.int64))
     if len(selected) and not 0 <= selected[0] <= selected[-1] < graph.num_tasks:
         wrong = int(selected[0] if selected[0] < 0 else selected[-1])
         raise SelectionError(
@@ -102,7 +103,7 @@ def _grid_positions(
 ) -> dict[int, tuple[int, int, int]]:
     """Grid point of each selected task, looked up once an operator rather than once a task."""
     found: dict[int, tuple[int, int, int]] = {}
-    for index in np.unique(operators.task_operators[selected]).tolist():
+    for index in distinct(operators.task_operators[selected]).tolist():
         if index >= 0:
             operator = operators[index]
             for position in np.flatnonzero(np.isin(operator.task_ids, selected)).tolist():
@@ -179,7 +180,7 @@ def _event_ids(graph: TaskGraph, selected: npt.NDArray[np.int64]) -> list[int]:
     real = selected[~tasks.is_null[selected]]
     both = np.concatenate([tasks.dependent_events[real], tasks.trigger_events[real]])
     found: dict[int, int] = {}
-    for event_id in np.unique(both).tolist():
+    for event_id in distinct(both).tolist():
         if event_id != ids.EVENT_INVALID_ID:
             found[event_id & int(_KEY_MASK)] = event_id
     return [found[key] for key in sorted(found)]

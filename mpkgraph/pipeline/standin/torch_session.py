@@ -72,7 +72,7 @@ def torch_session(target: Target, *, meta: bool) -> Iterator[None]:
 def _take_modes() -> list[Any]:
     """Take all function modes off the stack, bottom first."""
     taken = []
-    while torch.overrides._len_torch_function_stack():  # noqa: SLF001
+    while torch._C._len_torch_function_stack():  # noqa: SLF001
         taken.append(torch.overrides._pop_mode())  # noqa: SLF001
     return taken[::-1]
 

@@ -1,0 +1,7 @@
+"""Rules about splits."""
+
+from __future__ import annotations
+
+from mpkgraph.analysis.verify.rule import CheckRow
+
+CHECKS: tuple[CheckRow, ...] = ()

@@ -1,0 +1,122 @@
+"""Run rules over the graphs of one pipeline: one call, one result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from mpkgraph.analysis.verify.context import VerifyContext
+from mpkgraph.analysis.verify.finding import Finding
+from mpkgraph.analysis.verify.rule import SEVERITIES, Rule, Severity
+from mpkgraph.analysis.verify.rules import CHECKS, RANK_CHECKS, RULES
+from mpkgraph.errors import UsageError
+
+MIN_PREFIX = 4
+"""`--select MPK2` takes a family: a prefix of a code has at least this many characters."""
+
+
+@dataclass(frozen=True)
+class VerifyResult:
+    """Findings, worst first within each rank, and what could not be looked for."""
+
+    findings: tuple[Finding, ...]
+    rules: tuple[Rule, ...]
+    """The rules that ran."""
+    skipped: tuple[tuple[Rule, str], ...] = ()
+    """Rules that could not run, and why."""
+
+    def count(self, severity: Severity) -> int:
+        return sum(finding.severity == severity for finding in self.findings)
+
+    def fails(self, fail_on: Severity) -> bool:
+        """Whether there is a finding as bad as `fail_on` or worse."""
+        limit = SEVERITIES.index(fail_on)
+        return any(SEVERITIES.index(x.severity) <= limit for x in self.findings)
+
+
+def verify(
+    ranks: Sequence[VerifyContext],
+    *,
+    select: Iterable[str] = (),
+    ignore: Iterable[str] = (),
+    progress: Callable[[str], None] = lambda _: None,
+) -> VerifyResult:
+    """All that the selected rules find in the graphs of one pipeline, one context a rank.
+
+    `select` and `ignore` hold codes, names, families or prefixes of codes; with nothing selected
+    the default rules run. Raises UsageError for one that is no rule.
+    """
+    wanted = select_rules(select, ignore)
+    has_record = all(context.record is not None for context in ranks)
+    skipped = tuple(
+        (rule, "it needs the pipeline record")
+        for rule in wanted
+        if rule.needs_record and not has_record
+    )
+    running = {rule for rule in wanted if has_record or not rule.needs_record}
+    found: list[Finding] = []
+    for row in CHECKS:
+        if running.isdisjoint(row.rules):
+            continue
+        progress(row.rules[0].family)
+        for context in ranks:
+            found += [x for x in row.check(context) if x.rule in running]
+    for rank_row in RANK_CHECKS:
+        if not running.isdisjoint(rank_row.rules):
+            found += [x for x in rank_row.check(ranks) if x.rule in running]
+    folded = _fold(found)
+    folded.sort(key=_order)
+    return VerifyResult(tuple(folded), tuple(x for x in wanted if x in running), skipped)
+
+
+def select_rules(select: Iterable[str], ignore: Iterable[str]) -> tuple[Rule, ...]:
+    """The rules that are meant. Raises UsageError for a word that means none."""
+    chosen = [rule for word in select for rule in _meant(word)]
+    if not chosen:
+        chosen = [rule for rule in RULES if rule.is_default]
+    ignored = {rule for word in ignore for rule in _meant(word)}
+    return tuple(rule for rule in RULES if rule in chosen and rule not in ignored)
+
+
+def _meant(word: str) -> list[Rule]:
+    text = word.strip()
+    found = [
+        rule
+        for rule in RULES
+        if text in {rule.name, rule.family, "all"}
+        or (len(text) >= MIN_PREFIX and rule.code.startswith(text.upper()))
+    ]
+    if not found:
+        import difflib
+
+        names = [x for rule in RULES for x in (rule.code, rule.name)]
+        close = difflib.get_close_matches(text, names, n=2)
+        raise UsageError(
+            f"no rule is called {word!r}",
+            remedy=f"Did you mean {' or '.join(close)}?" if close else "See --list-rules",
+        )
+    return found
+
+
+def _fold(findings: list[Finding]) -> list[Finding]:
+    """Repeats in further operators (model layers) and ranks are counted with the first."""
+    firsts: dict[tuple[object, ...], int] = {}
+    folded: list[Finding] = []
+    for finding in findings:
+        if not finding.key:
+            folded.append(finding)
+            continue
+        key = (finding.rule.code, finding.severity, *finding.key)
+        if key in firsts:
+            first = folded[firsts[key]]
+            folded[firsts[key]] = replace(first, num_operators=first.num_operators + 1)
+        else:
+            firsts[key] = len(folded)
+            folded.append(finding)
+    return folded
+
+
+def _order(finding: Finding) -> tuple[int, int, int, str]:
+    where = finding.location
+    operator = -1 if where.operator is None else where.operator
+    return (SEVERITIES.index(finding.severity), where.rank, operator, finding.rule.code)
