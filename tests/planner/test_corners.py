@@ -398,7 +398,7 @@ def test_an_unknown_element_type_is_refused():
 @pytest.mark.parametrize(
     ("before", "after", "says"),
     [
-        (b"[8, 1, 1]", b"[8, 1, 0]", "grid_dim"),
+        (b"[8, 1, 1]", b"[8, 1, -1]", "grid_dim"),
         (b"[8, 1, 1]", b"[8, 1]", "grid_dim"),
         (b"[8, 1, 1]", b"[99999999999999999999, 1, 1]", "grid_dim"),
         (b"[8, 64]", b"[-1, 64]", "dims"),
