@@ -144,6 +144,15 @@ class LayerDag:
         blocks = [math.lcm(*(side[axis] for side in sides)) for axis in range(3)]
         grid = self.layers[index].grid_dim
         if not all(blocks):
+            grids = [self.layers[x].grid_dim for e in edges for x in (e.producer, e.consumer)]
+            if any(0 in x for x in grids):
+                raise EmissionError(
+                    index,
+                    f"its grid {grid} or a neighbour's has no blocks: Mirage dies of a division by "
+                    "zero",
+                    "Make every grid axis at least 1",
+                    tensors=[e.tensor for e in edges],
+                )
             raise EmissionError(
                 index,
                 f"two axes of its grid {grid} or of a neighbour's split one dim of a tensor: "

@@ -62,6 +62,13 @@ def fork_of_two_axes_by_zero(kernel):
     fork_of_two_axes(kernel, (2, 4, 1))
 
 
+def fork_without_blocks(kernel):
+    x, a, b, c = tensors(kernel, "xabc")
+    norm(kernel, x, a, (4, 0, 1))
+    norm(kernel, a, b, (4, 1, 1))
+    norm(kernel, a, c, (4, 1, 1))
+
+
 def fork_of_groups_that_do_not_divide(kernel):
     x, a, b, c = tensors(kernel, "xabc")
     norm(kernel, x, a, (5, 1, 2), (0, 1, -1), (0, 1, 0))

@@ -137,6 +137,14 @@ TWO_AXES = "Map each grid axis to a tensor dim of its own"
 DIED = {
     "chain_into_two_axes": ("layer 1 ", "leaves out", "aborts", "tensor 'a'", TWO_AXES),
     "fork_of_two_axes_by_zero": ("layer 0 ", "(2, 4, 1)", "division by zero", "'a'", TWO_AXES),
+    "fork_without_blocks": (
+        "layer 0 ",
+        "(4, 0, 1)",
+        "no blocks",
+        "division by zero",
+        "tensor 'a'",
+        "at least 1",
+    ),
     "fork_of_groups_that_do_not_divide": (
         "layer 0 ",
         "groups of (10, 1, 2) blocks, which do not divide its grid (5, 1, 2)",
