@@ -301,7 +301,7 @@ def _valid_sizes(extent: int, size: int, axis: str) -> str:
     below = max((n for n in divisors if n <= size), default=1)
     above = min((n for n in divisors if n > size), default=None)
     choices = f"{below} or {above}" if above else f"{below}"
-    return f"Valid sizes of {axis} nearest to {size}: {choices}"
+    return f"Valid sizes of grid axis {axis} nearest to {size}: {choices}"
 
 
 def _stuck_events(layers: Sequence[RegisteredLayer], order: Emission) -> Iterator[_Found]:

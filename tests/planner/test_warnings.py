@@ -161,4 +161,4 @@ def test_valid_sizes_are_the_nearest_divisors(extent):
         above = next((n for n in range(size + 1, extent + 1) if extent % n == 0), None)
         wanted = f"{below} or {above}" if above else f"{below}"
         found = warnings._valid_sizes(extent, size, "x")
-        assert found == f"Valid sizes of x nearest to {size}: {wanted}"
+        assert found == f"Valid sizes of grid axis x nearest to {size}: {wanted}"
