@@ -5,6 +5,7 @@ from __future__ import annotations
 from mpkgraph.catalog.constraints.row import (
     ConstraintRow,
     Size,
+    at_least,
     at_most,
     exactly,
     grid,
@@ -19,7 +20,15 @@ SM100 = ("moe_w13_linear_sm100", "moe_w2_linear_sm100")
 FP8 = ("moe_w13_fp8_sm100", "moe_w2_fp8_sm100")
 TOPK = ("moe_topk_softmax_sm100", "moe_topk_sigmoid_sm100")
 
-LANES = "experts are dealt to that many tasks: with fewer some are skipped, with more done twice"
+FEW_LANES = "experts are dealt to that many tasks, and those of the others are skipped"
+MANY_LANES = "experts are dealt to that many tasks, and the others do work that is done already"
+LANES = (
+    ("moe_w13_linear_sm90", 5),
+    ("moe_w2_linear_sm90", 4),
+    ("moe_w13_linear_sm100", 10),
+    ("moe_w2_linear_sm100", 8),
+)
+"""The stride over experts that each kernel is compiled with."""
 ROWS_OUT = tile("out", 0, 0, "the number of rows of its output tile")
 COLUMNS_OUT = tile("out", 0, 2, "the number of columns of its output tile")
 WEIGHT_K = tile("in", 1, 2, "the number of columns (K) of its weight")
@@ -60,16 +69,21 @@ def _split_axes(facts: TaskFacts) -> int:
 SPLIT_AXES = Size("the number of grid axes that split its tensors", _split_axes)
 
 ROWS: tuple[ConstraintRow, ...] = (
-    ConstraintRow(("moe_w13_linear_sm90",), grid(0), exactly(5), LANES),
-    ConstraintRow(("moe_w2_linear_sm90",), grid(0), exactly(4), LANES),
-    ConstraintRow(("moe_w13_linear_sm100",), grid(0), exactly(10), LANES),
-    ConstraintRow(("moe_w2_linear_sm100",), grid(0), exactly(8), LANES),
+    *(ConstraintRow((name,), grid(0), at_least(lanes), FEW_LANES) for name, lanes in LANES),
+    *(
+        ConstraintRow((name,), grid(0), at_most(lanes), MANY_LANES, severity="warning")
+        for name, lanes in LANES
+    ),
     ConstraintRow(
         SM90, ROWS_OUT, at_most(16), "the kernel stores every block of 16 rows over the first"
     ),
     ConstraintRow((*SM90, *SM100), WEIGHT_K, multiple_of(64), "the rest of K is left out"),
     ConstraintRow(
-        SM100, COLUMNS_OUT, multiple_of(128), "the kernel writes past the end of its tile"
+        SM100,
+        COLUMNS_OUT,
+        multiple_of(128),
+        "the kernel writes past the end of its tile",
+        severity="warning",
     ),
     ConstraintRow(FP8, FP8_WEIGHT_K, multiple_of(128), "scales are of blocks of 128"),
     ConstraintRow(

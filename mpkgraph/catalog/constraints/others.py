@@ -53,7 +53,11 @@ def _several_tasks(facts: TaskFacts, _setting: Setting) -> bool:
 ROWS: tuple[ConstraintRow, ...] = (
     # Norms
     ConstraintRow(
-        ("rmsnorm",), tile("out", 0, 0, "the number of rows of its tile"), exactly(1), REFUSED
+        ("rmsnorm",),
+        tile("out", 0, 0, "the number of rows of its tile"),
+        exactly(1),
+        REFUSED,
+        severity="warning",
     ),
     ConstraintRow(
         ("rmsnorm",),

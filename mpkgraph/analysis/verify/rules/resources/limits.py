@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from mpkgraph.analysis.verify.context import VerifyContext
 from mpkgraph.analysis.verify.finding import Finding, TaskRef
-from mpkgraph.analysis.verify.layer_facts import init_number, num_workers
+from mpkgraph.analysis.verify.layer_facts import init_number, num_workers, target_cc
 from mpkgraph.analysis.verify.rule import CheckRow, Rule
 from mpkgraph.catalog import EVENT_EMPTY, EVENT_TERMINATION
 from mpkgraph.model.ids import NUM_FIXED_TASKS
@@ -23,6 +23,8 @@ EVENTS_PER_SCHEDULER = 4096
 MAX_WORKERS = 160
 MAX_INPUTS, MAX_OUTPUTS = 7, 3
 MAX_TENSOR_DIMS = 4
+MOST_MULTIPROCESSORS = {80: 108, 86: 84, 89: 142, 90: 132, 100: 148, 103: 160, 110: 20, 120: 188}
+"""By compute capability those of the largest GPU that has it."""
 METADATA_LIMITS = {"request_id": 1 << 15, "kv_idx": 1 << 16}
 """Values that fit: request_id has 16 bits with a sign, kv_idx 16 without."""
 
@@ -128,15 +130,20 @@ def check_workers(context: VerifyContext) -> Iterator[Finding]:
             count=workers - MAX_WORKERS,
             count_of="workers",
         )
-    known = context.options.num_multiprocessors
-    if workers is not None and known is not None and workers > known:
+    target = target_cc(context)
+    named = context.options.num_multiprocessors
+    most = named if named is not None else MOST_MULTIPROCESSORS.get(target or 0)
+    if workers is not None and most is not None and workers > most:
+        gpu = "the GPU" if named is not None else f"any GPU of cc {target}"
         yield Finding(
             WORKERS,
-            f"{workers} workers on a GPU of {known} multiprocessors: some are never resident",
+            f"{workers} workers are more than {gpu} has multiprocessors ({most}): some are never "
+            "resident, and those that wait for them never end",
             context.location(),
-            f"Give at most {known} workers, and leave room for the schedulers",
-            count=workers - known,
+            f"Give at most {most} workers, and leave room for the schedulers",
+            count=workers - most,
             count_of="workers",
+            severity_here=None if named is not None else "warning",
         )
 
 
