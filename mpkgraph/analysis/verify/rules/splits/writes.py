@@ -97,9 +97,7 @@ def find_holes(context: VerifyContext) -> Iterator[Finding]:
     """Parts of a tensor that no tile of any operator covers, where its whole dims are known."""
     covered: dict[tuple[object, ...], Coverage | None] = {}
     for name, uses in context.uses_by_tensor.items():
-        writers = [
-            use for use in uses if use.effect.writes and use.effect.footprint != "whole"
-        ]
+        writers = [use for use in uses if use.effect.writes and use.effect.footprint != "whole"]
         if any(use.effect.writes and use.effect.footprint == "whole" for use in uses):
             continue
         if not writers or not all(use.slot.is_output for use in writers):
@@ -162,20 +160,19 @@ def _input_tiles(context: VerifyContext, operator: Operator, use: SlotUse) -> In
     ]
     rows = [[columns.slot_layouts[x].astype(np.int64), columns.slot_offsets[x]] for x in places]
     # Layouts only tell the parts of fused tensors apart; their numbers differ between model layers
-    for layouts, _ in rows:
-        layouts -= layouts[0]
+    rows = [[layouts - layouts[0], offsets] for layouts, offsets in rows]
     return np.array(rows, dtype=np.int64).reshape(len(places) * 2, len(starts))
 
 
 def _positions(operator: Operator, tasks: IntArray) -> IntArray:
     """(3, tasks): grid positions."""
     if operator.grid_positions is not None:
-        points = operator.grid_positions.T.astype(np.int64)
+        points: IntArray = operator.grid_positions.T.astype(np.int64)
     else:
         points = grid_points(operator.grid_dim, operator.num_subtasks)
-    if len(tasks) == operator.num_tasks:
-        return points
-    return points[:, np.isin(operator.task_ids, tasks)]
+    if len(tasks) < operator.num_tasks:
+        points = points[:, np.isin(operator.task_ids, tasks)]
+    return points
 
 
 def _shared(use: SlotUse, inputs: IntArray) -> _Shared | None:
