@@ -107,7 +107,9 @@ def find_misfits(facts: OperatorFacts) -> tuple[Problem, ...]:
         return (chosen,)
     found: list[Problem] = []
     letters = _letters(chosen, facts)
-    for letter, places in letters.items():
+    # A dim that must be whole tells best which of two slots is the wrong one
+    ordered = sorted(letters.items(), key=lambda x: not any(place.is_whole for place in x[1]))
+    for letter, places in ordered:
         found += _wholes(places, facts) or _tiles(letter, letters, facts)
     # A dim that is wrong in itself makes its relations fail too
     spoilt = {problem.slot for problem in found}

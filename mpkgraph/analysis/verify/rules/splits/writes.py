@@ -73,6 +73,9 @@ def find_shared_tiles(context: VerifyContext) -> Iterator[Finding]:
         if not _is_plain_write(use) or len(use.tasks) < 2:
             continue
         operator = use.operator
+        facts = facts_of(context, operator)
+        if not has_sound_map(facts.slots[use.slot.position], facts):
+            continue  # which is said already
         inputs = _input_tiles(context, operator, use)
         varies = context.effects(operator).varies_by
         key = (operator.grid_dim, use.effect, varies, use.offsets.tobytes(), inputs.tobytes())
@@ -84,13 +87,7 @@ def find_shared_tiles(context: VerifyContext) -> Iterator[Finding]:
         if found is not None:
             yield _shared_finding(context, use, found)
             continue
-        if (
-            use.effect.disjoint_by
-            or not use.effect.is_complete
-            or not has_sound_map(
-                facts_of(context, operator).slots[use.slot.position], facts_of(context, operator)
-            )
-        ):
+        if use.effect.disjoint_by or not use.effect.is_complete:
             continue
         tiles = use.layout, use.offsets.tobytes()
         if tiles not in overlapping:
