@@ -39,14 +39,16 @@ def tensor(*shape: int, dtype: str = "bfloat16", column_major: bool = False) -> 
         return TensorSpec(shape, dtype, strides)
     import torch
 
-    data_type = getattr(torch, dtype)
-    if not data_type.is_floating_point:
-        made = torch.zeros(shape, dtype=data_type, device="cuda")
-    elif data_type.itemsize == 1:  # random numbers come in no 8-bit type
-        made = torch.zeros(shape, device="cuda").normal_(std=WEIGHT_SCALE).to(data_type)
+    kind = {"dtype": getattr(torch, dtype), "device": "cuda"}
+    if strides is None:
+        made = torch.empty(shape, **kind)
     else:
-        made = torch.empty(shape, dtype=data_type, device="cuda").normal_(std=WEIGHT_SCALE)
-    return made.t().contiguous().t() if column_major else made
+        made = torch.empty_strided(shape, strides, **kind)
+    if not made.is_floating_point():
+        return made.zero_()
+    if made.element_size() == 1:  # random numbers come in no 8-bit type
+        return made.copy_(torch.empty(shape, dtype=torch.bfloat16, device="cuda").normal_())
+    return made.normal_(std=WEIGHT_SCALE)
 
 
 def pick(table: Mapping[str, T], name: str) -> T:

@@ -45,8 +45,9 @@ class Case:
 
     def __str__(self) -> str:
         settings = "-".join(f"{name}={value}" for name, value in self.settings.items())
-        ranks = "" if self.world_size == 1 else f"-{'mc' if self.multicast else 'ag'}"
-        return f"{self.example}-{settings or 'default'}-cc{self.target}{ranks}{self.world_size}"
+        reduce = "multicast" if self.multicast else "gather"
+        ranks = "" if self.world_size == 1 else f"-{self.world_size}-ranks-{reduce}"
+        return f"{self.example}-{settings or 'default'}-cc{self.target}{ranks}"
 
 
 CASES = [

@@ -21,6 +21,9 @@ class CompileCommand(click.Command):
         ctx.meta[ARGUMENTS] = tuple(script)
         return super().parse_args(ctx, own)
 
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return [*super().collect_usage_pieces(ctx), "[-- SCRIPT ARGUMENTS]"]
+
 
 @click.command(
     cls=CompileCommand,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 import dataclasses
 import sys
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mpkgraph.errors import MissingDependencyError, UsageError
+from mpkgraph.errors import MissingDependencyError, MpkGraphError, UsageError
 from mpkgraph.pipeline.compiled import BOTH, Emit
 
 if TYPE_CHECKING:
@@ -63,9 +64,14 @@ def run_compile(request: CompileRequest) -> int:
     options = _options(request)
     # A script's prints must not run into the report
     script_output = sys.stderr if request.as_json else None
-    result = compile_pipelines(
-        request.pipelines, dataclasses.replace(options, stdout=script_output)
-    )
+    try:
+        result = compile_pipelines(
+            request.pipelines, dataclasses.replace(options, stdout=script_output)
+        )
+    except MpkGraphError as error:
+        if request.traceback and error.__cause__ is not None:
+            traceback.print_exception(error.__cause__)
+        raise
     for line in warning_lines(result):
         sys.stderr.write(line + "\n")
     if request.as_json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -17,8 +17,7 @@ from mpkgraph.model.record import PipelineRecord
 from mpkgraph.pipeline.compiled import BOTH, Compiled, Emit, graph_folder, write_files
 from mpkgraph.pipeline.custom_tasks import with_custom_tasks
 from mpkgraph.pipeline.target import Target
-from mpkgraph.planner.plan import Plan, plan
-from mpkgraph.planner.variants import VariantRegistry
+from mpkgraph.planner.plan import Plan, ProcessPlanner
 
 _RECORD_NAME = re.compile(r"pipeline_rank(\d+)\.json(\.zst|\.gz)?")
 _COMPILE_FOLDER = re.compile(r"compile(\d+)")
@@ -112,12 +111,9 @@ def _only_for_scripts(options: CompileOptions) -> None:
             )
 
 
-def _new_planner(options: CompileOptions) -> Callable[[PipelineRecord], Plan]:
+def _new_planner(options: CompileOptions) -> ProcessPlanner:
     """A planner for the graphs of one process."""
-    registry = VariantRegistry()
-    catalog = _catalog(options)
-    tasks = with_custom_tasks(REGISTERED_TASKS, options.tasks)
-    return lambda record: plan(record, registry=registry, tasks=tasks, catalog=catalog)
+    return ProcessPlanner(with_custom_tasks(REGISTERED_TASKS, options.tasks), _catalog(options))
 
 
 def _catalog(options: CompileOptions) -> Catalog:
@@ -158,8 +154,9 @@ def _compile_script(source: str, options: CompileOptions) -> CompileResult:
                     f"{name} is for functions", remedy="A script's arguments follow after --"
                 )
         result = run_script(source, options.arguments, target, script_options)
-    compiled = tuple(_placed(x, options) for x in result.compiled)
-    return CompileResult(compiled, result.notes)
+    compiled = tuple(_as_named(_placed(x, options), options) for x in result.compiled)
+    refused = [f"the script went on after compile() was refused: {x}" for x in result.refused]
+    return CompileResult(compiled, (*result.notes, *refused))
 
 
 def _placed(compiled: Compiled, options: CompileOptions) -> Compiled:
@@ -167,6 +164,15 @@ def _placed(compiled: Compiled, options: CompileOptions) -> Compiled:
     if compiled.files or not options.emit:
         return compiled
     return _written(compiled, Path(), options.emit)
+
+
+def _as_named(compiled: Compiled, options: CompileOptions) -> Compiled:
+    """Files as the user would name them: from the working folder, unless it was named in full."""
+    if options.output is not None and options.output.is_absolute():
+        return compiled
+    here = Path.cwd()
+    files = tuple(x.relative_to(here) if x.is_relative_to(here) else x for x in compiled.files)
+    return dataclasses.replace(compiled, files=files)
 
 
 def _written(compiled: Compiled, output: Path, emit: Emit) -> Compiled:
@@ -177,7 +183,7 @@ def _written(compiled: Compiled, output: Path, emit: Emit) -> Compiled:
 
 def _compile_records(sources: Sequence[str], options: CompileOptions) -> list[Compiled]:
     """Plan all, then write all: what fails leaves nothing behind."""
-    planners: dict[int, Callable[[PipelineRecord], Plan]] = {}
+    planners: dict[int, ProcessPlanner] = {}
     counts: dict[int, int] = {}
     found = []
     for path in _record_paths(sources):
@@ -193,7 +199,7 @@ def _compile_records(sources: Sequence[str], options: CompileOptions) -> list[Co
     return [_written(x, options.output or Path(), options.emit) for x in found]
 
 
-def _explained(record: PipelineRecord, planner: Callable[[PipelineRecord], Plan]) -> Plan:
+def _explained(record: PipelineRecord, planner: ProcessPlanner) -> Plan:
     """The plan; of a layer that Mirage's Python refused, our layers know why better."""
     try:
         return planner(record)

@@ -11,7 +11,7 @@ from mpkgraph.errors import GraphWriteError
 from mpkgraph.io.record import save_record
 from mpkgraph.io.writer import save_graph
 from mpkgraph.model.graph import TaskGraph
-from mpkgraph.model.record import CallSite, PipelineRecord
+from mpkgraph.model.record import CallSite, PipelineRecord, RecordedLayer
 
 
 class Planned(Protocol):
@@ -24,8 +24,17 @@ class Planned(Protocol):
     def warnings(self) -> tuple[Any, ...]: ...
 
 
-CompileGraph = Callable[[PipelineRecord], Planned]
-"""Plans one record after another for one process: variants go on counting."""
+class CompileGraph(Protocol):
+    """Plans one record after another for one process: variants go on counting."""
+
+    def __call__(self, record: PipelineRecord, /) -> Planned:
+        """The next graph."""
+        ...
+
+    def register(self, record: PipelineRecord, layer: RecordedLayer, /) -> None:
+        """Number the variant of a layer that is registered before the graphs of others."""
+        ...
+
 
 NewCompileGraph = Callable[[], CompileGraph]
 """Starts a process: called once for each rank."""

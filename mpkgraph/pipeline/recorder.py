@@ -7,8 +7,9 @@ error. Nothing is planned.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from mpkgraph.model.record import (
@@ -28,6 +29,21 @@ from mpkgraph.pipeline.tensors import MAX_TENSOR_DIMS, DTensor, row_major
 
 MIRAGE_COMMIT = "de8745d9"
 """The version of Mirage whose behaviour this package follows."""
+
+
+Watcher = Callable[["PipelineRecorder"], None]
+
+_WATCHER: ContextVar[Watcher | None] = ContextVar("mpkgraph_watcher", default=None)
+
+
+@contextmanager
+def watch_registrations(watcher: Watcher) -> Iterator[None]:
+    """Tell `watcher` of each task that is registered inside, in the order of the whole process."""
+    token = _WATCHER.set(watcher)
+    try:
+        yield
+    finally:
+        _WATCHER.reset(token)
 
 
 class PipelineRecorder:
@@ -207,6 +223,9 @@ class PipelineRecorder:
         self._last_operator.register_task = RegisteredTask(
             name, None if params is None else tuple(params)
         )
+        watcher = _WATCHER.get()
+        if watcher is not None:
+            watcher(self)
 
     def _append(self, entry: OpenLayer | OpenBlock) -> None:
         if self._layers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import dataclass
 from typing import NoReturn
@@ -80,6 +81,30 @@ def plan(
     return _Planner(record, registry or VariantRegistry(), tasks, catalog).run()
 
 
+class ProcessPlanner:
+    """Plans the graphs of one process: kernel variants go on counting from one to the next."""
+
+    def __init__(
+        self, tasks: RegisteredTasks = REGISTERED_TASKS, catalog: Catalog = DEFAULT
+    ) -> None:
+        self._registry = VariantRegistry()
+        self._tasks = tasks
+        self._catalog = catalog
+
+    def __call__(self, record: PipelineRecord) -> Plan:
+        """`plan` for the next graph."""
+        return plan(record, registry=self._registry, tasks=self._tasks, catalog=self._catalog)
+
+    def register(self, record: PipelineRecord, layer: RecordedLayer) -> None:
+        """Number the variant of a layer that is registered now and planned later, or never.
+
+        What is wrong with the layer is for its plan to say.
+        """
+        planner = _Planner(record, self._registry, self._tasks, self._catalog)
+        with contextlib.suppress(LayerError):
+            planner.variant(RegisteredLayer(layer, record, self._catalog, self._tasks))
+
+
 class _Planner:
     def __init__(
         self,
@@ -104,7 +129,7 @@ class _Planner:
             layers = [RegisteredLayer(x, self.record, self.catalog, self.tasks) for x in recorded]
             for layer in layers:
                 self._check_memory(layer)
-            variants = [self._variant(layer) for layer in layers]
+            variants = [self.variant(layer) for layer in layers]
             order = self._emission(layers)
             self._check_addresses(layers)
             columns = [self._slots(layer) for layer in layers]
@@ -201,7 +226,7 @@ class _Planner:
                     "Give it a tensor",
                 )
 
-    def _variant(self, layer: RegisteredLayer) -> int:
+    def variant(self, layer: RegisteredLayer) -> int:
         """The layer's `variant_id`; the registrar sees the layer before the generator does."""
         row, params = layer.row, layer.params
         try:
@@ -223,9 +248,20 @@ class _Planner:
             )
         except ZeroDivisionError:
             layer.fail(
-                f"makes {row.name} divide by zero, of which Mirage dies",
+                f"makes {row.name} divide by zero, of which Mirage dies: {self._zeros(layer)}",
                 "Check the dims of its tensors and the numbers it was registered with",
             )
+
+    def _zeros(self, layer: RegisteredLayer) -> str:
+        """What a registrar may have divided by."""
+        for slot in layer.slots:
+            if slot.tensor is not None:
+                dims = self.record.tensor_by_id[slot.tensor].dims
+                tile = tile_dims(dims, layer.grid, slot.input_map)
+                if 0 in tile:
+                    return f"its tiles of {slot.name!r} {list(dims)} are {list(tile)}"
+        given = zip(layer.row.params, layer.params, strict=False)
+        return f"it is registered with {', '.join(f'{name}={n}' for name, n in given)}"
 
     def _facts(self, layer: RegisteredLayer, kind: type[SlotFacts]) -> TaskFacts:
         return TaskFacts(

@@ -358,6 +358,7 @@ def test_torch_is_as_it_was(meta):
     after = state()
     for left, right in zip(before[:3], after[:3], strict=True):
         assert [k for k, v in left.items() if right.get(k) is not v] == []
+    assert before[2].keys() == after[2].keys()  # Tensor.add is inherited
     assert after[3:] == before[3:]
     assert torch.zeros(1).device == CPU
 

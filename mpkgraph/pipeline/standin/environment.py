@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import TextIO
 
 from mpkgraph.pipeline.kernel import PersistentKernel
+from mpkgraph.pipeline.recorder import watch_registrations
 from mpkgraph.pipeline.standin.core_names import PATCHABLE
 from mpkgraph.pipeline.standin.finder import SHADOWED, ImportHook, StandinFinder
 from mpkgraph.pipeline.standin.kernel import kernel_class
@@ -68,6 +69,7 @@ def standin(
             stack.enter_context(contextlib.redirect_stdout(stdout))
         set_rank_variables(os.environ, session.target)
         stack.enter_context(use_target(session.target))
+        stack.enter_context(watch_registrations(session.watch))
         yield kernel
 
 

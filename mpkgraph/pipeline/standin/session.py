@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mpkgraph.errors import GraphWriteError, MpkGraphError
-from mpkgraph.model.record import CallSite, PipelineRecord
+from mpkgraph.model.record import CallSite, PipelineRecord, RecordedLayer
 from mpkgraph.pipeline.call_site import user_site
 from mpkgraph.pipeline.compiled import (
     BOTH,
@@ -20,6 +21,7 @@ from mpkgraph.pipeline.compiled import (
     graph_folder,
     write_files,
 )
+from mpkgraph.pipeline.recorder import PipelineRecorder
 from mpkgraph.pipeline.target import Target
 
 Executor = Callable[[Compiled, Mapping[str, Any]], None]
@@ -51,6 +53,13 @@ class Session:
     """Refusals of compile(), which the script may have caught."""
     notes: list[str] = field(default_factory=list)
     _said: set[str] = field(default_factory=set)
+    _registrations: list[PipelineRecorder] = field(default_factory=list)
+    """For each task that was registered the graph that it is of, in the order of the process."""
+    _num_numbered: int = 0
+
+    def watch(self, recorder: PipelineRecorder) -> None:
+        """Note that a task was registered: Mirage numbers its kernel variant at that moment."""
+        self._registrations.append(recorder)
 
     def generate(
         self, kernel: Any, num_gpus: int, my_gpu_id: int, site: CallSite | None = None
@@ -113,7 +122,24 @@ class Session:
             self._said.add(topic)
             sys.stderr.write(f"mpkgraph: {text}\n")
 
+    def _number_variants(self, record: PipelineRecord) -> None:
+        """Number what was registered since the last plan, in other graphs too, in its order."""
+        planner, registrations = self.compile_graph, self._registrations
+        pending = registrations[self._num_numbered :]
+        before = Counter(id(x) for x in registrations[: self._num_numbered])
+        self._num_numbered = len(registrations)
+        if planner is None or len({id(x) for x in pending}) < 2:
+            return  # one graph's layers are numbered when it is planned
+        layers: dict[int, Iterator[tuple[PipelineRecord, RecordedLayer]]] = {}
+        for recorder in pending:
+            if id(recorder) not in layers:
+                layers[id(recorder)] = _layers(recorder, record, before[id(recorder)])
+            found = next(layers[id(recorder)], None)
+            if found is not None:
+                planner.register(*found)
+
     def _plan(self, record: PipelineRecord, rank: int, site: CallSite | None) -> Compiled:
+        self._number_variants(record)
         plan = None if self.compile_graph is None else self.compile_graph(record)
         index = len(self.compiled)
         self._note_rank(record, site)
@@ -138,3 +164,16 @@ class Session:
     def _replace(self, kernel: Any, compiled: Compiled) -> None:
         kernel._mpkgraph_compiled = compiled  # noqa: SLF001
         self.compiled[compiled.index] = compiled
+
+
+def _layers(
+    recorder: PipelineRecorder, like: PipelineRecord, start: int
+) -> Iterator[tuple[PipelineRecord, RecordedLayer]]:
+    """The registered layers of a graph from a position on; none of one that can't be recorded."""
+    try:
+        record = recorder.record(target_cc=like.target_cc, init=like.init, generate=like.generate)
+    except MpkGraphError:
+        return
+    registered = [x for x in record.layers if x.register_name is not None]
+    for layer in registered[start:]:
+        yield record, layer

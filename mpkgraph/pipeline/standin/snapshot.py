@@ -12,8 +12,8 @@ Namespace = ModuleType | type
 class Snapshot:
     """What some namespaces held when this was made.
 
-    `restore` puts back every name that changed or went away. Names that came are left: modules
-    import their own submodules late.
+    `restore` puts back every name that changed or went away. Names that came are taken from
+    classes, where they hide inherited ones, and left in modules, which import submodules late.
     """
 
     def __init__(self, namespaces: Iterable[Namespace]) -> None:
@@ -29,6 +29,9 @@ class Snapshot:
             }
             for name, value in changed.items():
                 _put(space, name, value)
+            if isinstance(space, type):
+                for name in set(now) - set(names):
+                    delattr(space, name)
 
 
 def _put(space: Namespace, name: str, value: Any) -> None:
