@@ -1,7 +1,0 @@
-"""Rules about ranks."""
-
-from __future__ import annotations
-
-from mpkgraph.analysis.verify.rules.kind import RankCheckRow
-
-CHECKS: tuple[RankCheckRow, ...] = ()
