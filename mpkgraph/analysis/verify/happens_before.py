@@ -104,7 +104,7 @@ class HappensBefore:
         source = np.where(left >= 0, self._positions[left], -1)
         target = np.where(right >= 0, self._positions[right], -1)
         known = (source >= 0) & (target >= 0)
-        result = known & (self._first_reached[left] <= self._last_reaching[right])
+        result[...] = known & (self._first_reached[left] <= self._last_reaching[right])
         near = known & ~result & (source <= target) & (target < self._ends[source])
         source, target = source[near], target[near]
         words = self._words[self._word_starts[source] + (target >> _WORD_SHIFT)]

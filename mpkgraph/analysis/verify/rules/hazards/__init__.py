@@ -18,7 +18,6 @@ from mpkgraph.analysis.verify.rules.hazards.access import program_order
 from mpkgraph.analysis.verify.rules.hazards.causes import Bindings
 from mpkgraph.analysis.verify.rules.hazards.conflicts import (
     Step,
-    hazard_order,
     walk_conflicts,
 )
 from mpkgraph.analysis.verify.rules.hazards.memory import memory_findings
@@ -30,7 +29,7 @@ from mpkgraph.analysis.verify.rules.hazards.siblings import SiblingConflict, sib
 
 def check_hazards(context: VerifyContext) -> Iterator[Finding]:
     """All hazards of one rank's graph."""
-    finder = PairFinder(hazard_order(context))
+    finder = PairFinder(context)
     steps = list(walk_conflicts(context, finder))
     reporter: PairReporter | None = None
     for step in steps:
@@ -45,7 +44,9 @@ def _reporter(context: VerifyContext, finder: PairFinder) -> PairReporter:
     workers = context.options.num_workers
     placement = None
     if workers is not None:
-        placement = PlacementOrder.of(finder.order.events, workers, context.options.num_schedulers)
+        placement = PlacementOrder.of(
+            context.view.all_ranks, workers, context.options.num_schedulers
+        )
     return PairReporter(context, finder, Bindings(program_order(context)), placement)
 
 

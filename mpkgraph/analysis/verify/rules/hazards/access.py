@@ -13,6 +13,7 @@ from mpkgraph.analysis.csr import IntArray
 from mpkgraph.analysis.event_graph import EventGraph
 from mpkgraph.analysis.verify.context import SlotUse, VerifyContext
 from mpkgraph.analysis.verify.happens_before import BoolArray
+from mpkgraph.analysis.verify.peer_order import PeerOrder
 from mpkgraph.model.operator import Operator
 from mpkgraph.model.tile import Tile, TileLayout
 
@@ -40,6 +41,9 @@ class Access:
     tasks: IntArray = field(repr=False)
     place: int
     """Position of its operator in program order."""
+    task_shift: int = 0
+    """What is added to `tasks` to look up their events: a peer's tasks write this rank's memory
+    where this rank's write the peer's."""
 
     @property
     def operator(self) -> Operator:
@@ -48,6 +52,11 @@ class Access:
     @property
     def tensor(self) -> str:
         return self.use.tensor
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether a peer's tasks do this to the memory of this rank."""
+        return self.task_shift > 0
 
     @property
     def reads(self) -> bool:
@@ -89,7 +98,7 @@ def program_order(context: VerifyContext) -> list[Operator]:
 
 
 def accesses_by_operator(
-    context: VerifyContext, can_run: BoolArray
+    context: VerifyContext, peers: PeerOrder, can_run: BoolArray
 ) -> Iterator[tuple[Operator, list[Access]]]:
     """In program order each operator and what it does to tensors whose bytes are known.
 
@@ -99,17 +108,17 @@ def accesses_by_operator(
     for use in context.uses:
         uses.setdefault(use.operator.index, []).append(use)
     runs = np.append(can_run, np.True_)  # -1, no event, picks the last
-    dependents = context.view.all_ranks.dependent_nodes
+    dependents = peers.events.dependent_nodes
     for place, operator in enumerate(program_order(context)):
         found = []
         for use in uses.get(operator.index, ()):
-            access = _access(use, place, runs[dependents[use.tasks]])
+            access = _access(use, place, runs[dependents[use.tasks]], peers)
             if access is not None:
                 found.append(access)
         yield operator, found
 
 
-def _access(use: SlotUse, place: int, runs: BoolArray) -> Access | None:
+def _access(use: SlotUse, place: int, runs: BoolArray, peers: PeerOrder) -> Access | None:
     layout, offsets, tasks = use.layout, use.offsets, use.tasks
     if use.effect.access == "none" or not layout.has_bytes:
         return None
@@ -124,7 +133,8 @@ def _access(use: SlotUse, place: int, runs: BoolArray) -> Access | None:
     kind: Kind = "read"
     if use.effect.writes:
         kind = "accumulate" if use.effect.access == "accumulate" else "write"
-    return Access(use, kind, layout, offsets, tasks, place)
+    is_put = kind != "read" and slot.is_output and bool(peers.is_remote[tasks].all())
+    return Access(use, kind, layout, offsets, tasks, place, peers.num_tasks if is_put else 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +149,7 @@ class EventCells:
 
     @classmethod
     def of(cls, access: Access, nodes_of_tasks: IntArray) -> EventCells:
-        task_nodes = nodes_of_tasks[access.tasks]
+        task_nodes = nodes_of_tasks[access.tasks + access.task_shift]
         first = task_nodes[:1]
         return cls(
             access, task_nodes, first if (task_nodes == first).all() else sorted_set(task_nodes)
@@ -161,7 +171,8 @@ class EventCells:
     @cached_property
     def counts(self) -> IntArray:
         """Tasks of each cell."""
-        return np.diff(self.starts, append=len(self.order))
+        counts: IntArray = np.diff(self.starts, append=len(self.order))
+        return counts
 
     @cached_property
     def first_tasks(self) -> IntArray:
@@ -176,7 +187,8 @@ class EventCells:
     @cached_property
     def codes(self) -> IntArray:
         """For each cell the position of its event in `nodes`."""
-        return np.searchsorted(self.nodes, self.task_nodes[self.order[self.starts]])
+        codes: IntArray = np.searchsorted(self.nodes, self.task_nodes[self.order[self.starts]])
+        return codes
 
     @cached_property
     def of_offset(self) -> tuple[IntArray, IntArray]:

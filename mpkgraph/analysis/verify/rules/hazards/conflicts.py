@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from mpkgraph.analysis.verify.context import VerifyContext
-from mpkgraph.analysis.verify.happens_before import HappensBefore
 from mpkgraph.analysis.verify.rules.hazards.access import (
     Access,
     Kind,
@@ -79,7 +78,7 @@ def walk_conflicts(
     """
     unions, values = Unions(), Values()
     states: dict[str, _TensorState] = {}
-    steps = list(accesses_by_operator(context, finder.order.is_resolved))
+    steps = list(accesses_by_operator(context, finder.peers, finder.order.is_resolved))
     changing = {x.tensor for _, accesses in steps for x in accesses if x.writes}
     for operator, accesses in steps:
         outcome = values.of(operator, accesses)
@@ -134,8 +133,3 @@ def _hazard(earlier: Access, later: Access) -> Hazard:
     if earlier.writes and later.reads:
         return "RAW"
     return "WAW" if earlier.writes else "WAR"
-
-
-def hazard_order(context: VerifyContext) -> HappensBefore:
-    """The order that hazards are held against: all ranks together, as events name them."""
-    return HappensBefore.of(context.view.all_ranks, context.view.levels)

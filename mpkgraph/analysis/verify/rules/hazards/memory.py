@@ -18,10 +18,12 @@ def new_tensors(context: VerifyContext) -> frozenset[str]:
     """Names of the tensors whose memory the generated code allocates, uncleared."""
     if context.record is None:
         return frozenset()
-    kinds: dict[str, set[str]] = {}
+    kinds: dict[str, set[bool]] = {}
     for tensor in context.record.tensors:
-        kinds.setdefault(tensor.base_ptr, set()).add(tensor.kind)
-    return frozenset(name for name, of in kinds.items() if of == {"new_tensor"})
+        # What peers put into symmetric memory this rank's graph does not show
+        own = tensor.kind == "new_tensor" and tensor.io_category != "nvshmem_tensor"
+        kinds.setdefault(tensor.base_ptr, set()).add(own)
+    return frozenset(name for name, own in kinds.items() if own == {True})
 
 
 def memory_findings(context: VerifyContext, steps: Sequence[Step]) -> Iterator[Finding]:

@@ -52,10 +52,11 @@ class PairReporter:
         events = context.view.all_ranks
         waits = int(events.dependent_nodes[pairs.later])
         first, second = context.task_ref(pairs.earlier), context.task_ref(pairs.later)
+        peers = [" of another rank" if x.is_remote else "" for x in (earlier, later)]
         verb, other = _VERBS[conflict.hazard]
         reason = self._reason(conflict, cause)
         message = (
-            f"{second} {verb} {later.tensor}{place}, which {first} {other}: "
+            f"{second}{peers[1]} {verb} {later.tensor}{place}, which {first}{peers[0]} {other}: "
             f"task {pairs.later} {self._waits(waits)}, and task {pairs.earlier} "
             f"{self._triggers(pairs.earlier)}, which does not lead there. {reason}{notes}"
         )
@@ -110,6 +111,8 @@ class PairReporter:
         return None, note
 
     def _is_luck(self, conflict: Conflict, placement: PlacementOrder) -> bool:
+        if conflict.earlier.is_remote or conflict.later.is_remote:
+            return False
         tasks = self.finder.tasks(conflict.earlier, conflict.later, conflict.pairs)
         return tasks is not None and bool(np.all(placement.precede(*tasks)))
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mpkgraph.analysis.csr import IntArray
+from mpkgraph.analysis.verify.context import VerifyContext
 from mpkgraph.analysis.verify.happens_before import HappensBefore
+from mpkgraph.analysis.verify.peer_order import PeerOrder
 from mpkgraph.analysis.verify.rules.hazards.access import Access, CellKey, Cells, EventCells
 from mpkgraph.model.byteset import expand
 from mpkgraph.model.overlap import overlapping_pairs
@@ -32,9 +34,10 @@ class Unordered:
 class PairFinder:
     """Finds unordered pairs; what overlaps is remembered, for the layers of a model repeat."""
 
-    def __init__(self, order: HappensBefore) -> None:
-        self.order = order
-        self.cells = Cells(order.events)
+    def __init__(self, context: VerifyContext) -> None:
+        self.peers = PeerOrder.of(context.view)
+        self.order = HappensBefore.of(self.peers.events)
+        self.cells = Cells(self.order.events)
         self._overlaps: dict[tuple[CellKey, CellKey], tuple[IntArray, IntArray]] = {}
 
     def unordered(self, earlier: Access, later: Access) -> Unordered | None:

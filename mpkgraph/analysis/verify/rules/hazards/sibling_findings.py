@@ -62,5 +62,5 @@ def _remedy(conflict: SiblingConflict, name: str) -> str:
     ]
     if not axes:
         return f"Map the output of {name} so that its tiles do not meet"
-    words = " and ".join(axes)
-    return f"Map grid axis {words} to a dim of {conflict.writer.tensor} too, or use a grid of 1 along it"
+    words, tensor = " and ".join(axes), conflict.writer.tensor
+    return f"Map grid axis {words} to a dim of {tensor} too, or use a grid of 1 along it"

@@ -156,10 +156,19 @@ def _rows(work: _Work, access: Access, axes: Sequence[str]) -> _Rows:
     parts = work.parts(access, axes)
     numbers = work.numbers[work.positions(access)]
     order = np.lexsort((access.tasks, numbers, parts, access.offsets))
-    columns = np.stack([access.offsets, parts, numbers])[:, order]
-    first = np.ones(len(order), dtype=np.bool_)
-    first[1:] = (columns[:, 1:] != columns[:, :-1]).any(axis=0)
+    offsets, parts, numbers = access.offsets[order], parts[order], numbers[order]
+    first = np.zeros(len(order), dtype=np.bool_)
+    first[:1] = True
+    for column in (offsets, parts, numbers):
+        first[1:] |= column[1:] != column[:-1]
     starts = np.flatnonzero(first)
     counts = np.diff(starts, append=len(order))
     tasks = access.tasks[order]
-    return _Rows(*columns[:, starts], counts, tasks[starts], tasks[starts + counts - 1])
+    return _Rows(
+        offsets=offsets[starts],
+        parts=parts[starts],
+        work=numbers[starts],
+        counts=counts,
+        tasks=tasks[starts],
+        last_tasks=tasks[starts + counts - 1],
+    )

@@ -14,18 +14,18 @@ UNORDERED_READ = Rule(
     why="The reader may run before the writer, and then reads what was there before. Tasks are "
     "ordered through events alone; what usually happens first need not, on another GPU or when one "
     "task is slow.",
-    remedy="Make the reader wait: let its first input that has a producer be one whose event covers "
-    "all writers, choose grids of which one divides the other, or put a layer between that reads "
-    "the whole tensor.",
+    remedy="Make the reader wait: let its first input that has a producer be one whose event "
+    "covers all writers, choose grids of which one divides the other, or put a layer between "
+    "that reads the whole tensor.",
 )
 OVERWRITTEN_WHILE_READ = Rule(
     code="MPK202",
     name="overwritten-while-read",
     severity="error",
     summary="A later layer overwrites a buffer that an earlier one may still read",
-    why="Mirage orders a reader after the last writer of its input, and never a writer after earlier "
-    "readers. A buffer that is used again is safe only if the new writer waits, through other "
-    "tensors, for all readers of the old content.",
+    why="Mirage orders a reader after the last writer of its input, and never a writer after "
+    "earlier readers. A buffer that is used again is safe only if the new writer waits, through "
+    "other tensors, for all readers of the old content.",
     remedy="Give the later layer a buffer of its own, or let it depend on what the reader writes.",
 )
 UNORDERED_WRITES = Rule(
@@ -42,8 +42,8 @@ SIBLING_WRITES = Rule(
     name="sibling-writes",
     severity="error",
     summary="Tasks of one layer do different work and write the same bytes",
-    why="Tasks of one layer run in any order, at once. The output's input_map does not split what the "
-    "grid splits elsewhere, so that the last task to finish wins.",
+    why="Tasks of one layer run in any order, at once. The output's input_map does not split what "
+    "the grid splits elsewhere, so that the last task to finish wins.",
     remedy="Map every grid axis that splits an input to a dim of the output as well.",
 )
 SIBLING_READ = Rule(
@@ -112,8 +112,8 @@ UNREAD_WRITE = Rule(
     name="unread-write",
     severity="warning",
     summary="A layer writes a new tensor that nothing reads",
-    why="Nobody outside can see a new_tensor either. The work is for nothing, or a reader was given "
-    "another tensor by mistake.",
+    why="Nobody outside can see a new_tensor either. The work is for nothing, or a reader was "
+    "given another tensor by mistake.",
     remedy="Leave the layer out, or give its reader this tensor.",
     needs_record=True,
 )
