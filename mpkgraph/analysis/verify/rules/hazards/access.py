@@ -166,7 +166,8 @@ class EventCells:
         offsets, nodes = self.access.offsets[self.order], self.task_nodes[self.order]
         first = np.ones(len(offsets), dtype=np.bool_)
         first[1:] = (offsets[1:] != offsets[:-1]) | (nodes[1:] != nodes[:-1])
-        return np.flatnonzero(first)
+        starts: IntArray = np.flatnonzero(first)
+        return starts
 
     @cached_property
     def counts(self) -> IntArray:

@@ -149,7 +149,7 @@ class PairReporter:
         if conflict.hazard == "WAR":
             if conflict.is_first_write:
                 return f"{a} is called before {b}, and nothing before writes {tensor}"
-            return f"The buffer {tensor} is used again, and nothing orders a writer after earlier readers"
+            return f"{tensor} is used again, and nothing orders a writer after earlier readers"
         return "Events order readers after writers, never writers among each other"
 
     def _remedy(self, rule: Rule, conflict: Conflict, cause: Cause) -> str:
