@@ -1,7 +1,3 @@
-"""Rules about structure."""
-
-from __future__ import annotations
-
+"""Rules about structure: events, ids and ranges of one graph file."""
 from mpkgraph.analysis.verify.rule import CheckRow
-
 CHECKS: tuple[CheckRow, ...] = ()

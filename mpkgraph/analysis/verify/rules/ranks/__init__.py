@@ -1,7 +1,3 @@
-"""Rules about ranks."""
-
-from __future__ import annotations
-
+"""Rules about ranks: what the graphs of one pipeline must agree on."""
 from mpkgraph.analysis.verify.rules.kind import RankCheckRow
-
 CHECKS: tuple[RankCheckRow, ...] = ()

@@ -1,0 +1,189 @@
+"""What rules about splits look at: one operator's grid, tiles, tensors and maps, without names.
+
+Layers repeat from one model layer to the next, so facts are values that can be compared: what is
+found of one operator holds for every other one with the same facts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from mpkgraph.analysis.verify.context import VerifyContext
+from mpkgraph.analysis.verify.finding import Finding
+from mpkgraph.analysis.verify.rule import Rule, Severity
+from mpkgraph.catalog.effects import SlotEffect
+from mpkgraph.model.operator import Grid, InputMap, Operator
+
+AXES = "xyz"
+REMEMBERED = 4096
+"""Operators whose problems are kept: models have a few dozen different ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlotFacts:
+    """One slot. Dims and strides are in elements."""
+
+    label: str
+    """`in0`, `out1`: as the kernels' documentation counts them."""
+    tile: tuple[int, ...]
+    dims: tuple[int | None, ...]
+    """The whole tensor's; None where nothing tells."""
+    strides: tuple[int, ...]
+    input_map: InputMap
+    effect: SlotEffect
+    is_null: bool
+
+    def axes(self, dim: int, grid: Grid) -> tuple[int, ...]:
+        """The grid axes that split a dim."""
+        return tuple(a for a in range(3) if grid[a] > 1 and self.input_map[a] == dim)
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorFacts:
+    """One operator."""
+
+    task_type: str
+    grid: Grid
+    slots: tuple[SlotFacts, ...]
+    params: tuple[int, ...] | None
+    """The ints that the layer was registered with; None without a record."""
+    is_recorded: bool
+    """Whether dims are the record's. Else strides told them, and a padded tensor looks wider."""
+    num_tasks: int
+
+    def slot(self, label: str) -> SlotFacts | None:
+        """A slot by its label; None when the operator has none."""
+        return next((slot for slot in self.slots if slot.label == label), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with every operator of some facts.
+
+    In `text` and `remedy`, `{in0}` stands for the name of a tensor.
+    """
+
+    rule: Rule
+    slot: int
+    text: str
+    remedy: str
+    elements: tuple[tuple[int, int], ...] | None = None
+    witness: int = 0
+    """Position of a task among the operator's that shows it."""
+    count: int = 1
+    count_of: str = "tasks"
+    severity_here: Severity | None = None
+
+
+FactsCheck = Callable[[OperatorFacts], tuple[Problem, ...]]
+
+
+@dataclass
+class ProblemFinder:
+    """A check over facts as a check over a context: problems become findings, operator by operator.
+
+    Problems are remembered by facts.
+    """
+
+    check: FactsCheck
+    _found: dict[OperatorFacts, tuple[Problem, ...]] = field(default_factory=dict, repr=False)
+
+    def __call__(self, context: VerifyContext) -> Iterator[Finding]:
+        for operator in context.operators:
+            facts = facts_of(context, operator)
+            problems = self._found.get(facts)
+            if problems is None:
+                if len(self._found) >= REMEMBERED:
+                    self._found.clear()
+                problems = self._found[facts] = self.check(facts)
+            for problem in problems:
+                yield finding_of(context, operator, problem)
+
+
+def finding_of(context: VerifyContext, operator: Operator, problem: Problem) -> Finding:
+    """The finding of a problem at one operator."""
+    names = {
+        label_of(operator, slot.position): repr(slot.name) for slot in operator.slots
+    }
+    witness = int(operator.task_ids[min(problem.witness, operator.num_tasks - 1)])
+    return Finding(
+        rule=problem.rule,
+        message=f"{context.name(operator)} {problem.text.format_map(names)}",
+        location=context.location(
+            operator, operator.slots[problem.slot], elements=problem.elements
+        ),
+        remedy=problem.remedy.format_map(names),
+        witness=(context.task_ref(witness),),
+        count=problem.count,
+        count_of=problem.count_of,
+        severity_here=problem.severity_here,
+        key=(operator.task_type, operator.grid_dim, problem),
+    )
+
+
+def facts_of(context: VerifyContext, operator: Operator) -> OperatorFacts:
+    """The facts of an operator."""
+    layer = context.layer(operator)
+    params = None if layer is None else tuple(int(x) for x in layer.params or ())
+    effects = context.effects(operator).slots
+    return OperatorFacts(
+        task_type=context.catalog.task_type_name(operator.task_type),
+        grid=operator.grid_dim,
+        slots=tuple(
+            _slot_facts(
+                label_of(operator, slot.position),
+                slot.tile_dims,
+                slot.tensor_dims,
+                slot.known_dims,
+                slot.strides,
+                slot.input_map,
+                effect,
+                not slot.base_ptrs,
+            )
+            for slot, effect in zip(operator.slots, effects, strict=True)
+        ),
+        params=params,
+        is_recorded=operator.origin == "recorded",
+        num_tasks=operator.num_tasks,
+    )
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _slot_facts(
+    label: str,
+    tile: tuple[int, ...],
+    dims: tuple[int, ...],
+    known: tuple[bool, ...],
+    strides: tuple[int, ...],
+    input_map: InputMap,
+    effect: SlotEffect,
+    is_null: bool,  # noqa: FBT001  a field of the result
+) -> SlotFacts:
+    whole = tuple(dim if is_known else None for dim, is_known in zip(dims, known, strict=True))
+    return SlotFacts(label, tile, whole, strides, input_map, effect, is_null)
+
+
+def label_of(operator: Operator, position: int) -> str:
+    """`in0` or `out0` of a slot's position."""
+    num_inputs = len(operator.inputs)
+    return f"in{position}" if position < num_inputs else f"out{position - num_inputs}"
+
+
+def shown(grid: Grid) -> str:
+    """`64x8x1`."""
+    return "x".join(map(str, grid))
+
+
+def divisors_near(extent: int, size: int) -> tuple[int, ...]:
+    """The nearest divisors of an extent below (or at) and above a size.
+
+    >>> divisors_near(4096, 60), divisors_near(8, 16)
+    ((32, 64), (8,))
+    """
+    if extent <= 0:
+        return (1,)
+    below = next((n for n in range(min(size, extent), 0, -1) if extent % n == 0), 1)
+    above = next((n for n in range(size + 1, extent + 1) if extent % n == 0), None)
+    return (below,) if above is None else (below, above)

@@ -1,0 +1,270 @@
+"""Which dims of a task's slots are one: a signature a task type, as in `b K, n K -> b n`.
+
+Each slot lists its dims. Equal letters are equal: whole dims, tiles, and the axes that split them.
+`2n` is twice n. A capital letter is a dim that each task needs whole (a reduction runs over it, or
+rows are counted from the tensor's start). `*` is any dim; `...` any dims. Facts are the registrars'
+asserts and what the kernels index (Mirage `src/kernel/task_register.cc` and
+`include/mirage/persistent_kernel/tasks` at `de8745d`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
+
+ANY = "*"
+REST = "..."
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """Something that must hold between numbers of an operator, such as
+    `in0.tile[1] == 2 * out0.tile[1]`; see `relations`."""
+
+    text: str
+    why: str
+    cuts_heads: bool = False
+    """Whether one that fails cuts an attention head, rather than giving other sizes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Signatures of a task type, one for each set of ranks that it takes, and what else holds."""
+
+    texts: tuple[str, ...]
+    relations: tuple[Relation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """One dim of a slot."""
+
+    letter: str
+    """Lower case; `*` for any."""
+    factor: int
+    is_whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SlotIndices:
+    """The dims of one slot; `has_rest` when any dims may come before them."""
+
+    indices: tuple[Index, ...]
+    has_rest: bool
+
+    def fits(self, rank: int) -> bool:
+        return rank >= len(self.indices) if self.has_rest else rank == len(self.indices)
+
+    @property
+    def rank_text(self) -> str:
+        return f"{len(self.indices)}{' or more' if self.has_rest else ''}"
+
+
+@lru_cache(maxsize=256)
+def parse(text: str) -> tuple[SlotIndices, ...]:
+    """The slots of a signature, inputs first.
+
+    >>> [len(slot.indices) for slot in parse("b 2n -> b n")]
+    [2, 2]
+    """
+    inputs, _, outputs = text.partition("->")
+    slots = [x for side in (inputs, outputs) for x in side.split(",") if x.strip()]
+    return tuple(_slot(x.split()) for x in slots)
+
+
+def _slot(tokens: list[str]) -> SlotIndices:
+    has_rest = tokens[:1] == [REST]
+    indices = []
+    for token in tokens[has_rest:]:
+        letter = token.lstrip("0123456789")
+        factor = int(token.removesuffix(letter) or 1)
+        indices.append(Index(letter.lower(), factor, letter.isupper()))
+    return SlotIndices(tuple(indices), has_rest)
+
+
+def _of(*texts: str, relations: tuple[Relation, ...] = ()) -> Signature:
+    return Signature(texts, relations)
+
+
+# --- dense ------------------------------------------------------------------------------------
+
+_OUTPUT_STRIDE = "the kernel reads the residual with the output's row stride"
+_LINEAR = _of("b K, n K -> b n")
+_RESIDUAL = _of(
+    "b K, n K, b n -> b n",
+    relations=(Relation("in2.stride[0] == out0.stride[0]", _OUTPUT_STRIDE),),
+)
+_NORM = _of("b H, ... H -> b H")
+_SILU = _of(
+    "b 2n -> b n",
+    "b t 2n -> b t n",
+    relations=(
+        Relation(
+            "in0.dim[-1] == in0.stride[-2]", "the kernel takes the width of a row for its stride"
+        ),
+    ),
+)
+
+_DENSE = {
+    "TASK_LINEAR": _LINEAR,
+    "TASK_LINEAR_HOPPER": _LINEAR,
+    "TASK_LINEAR_SWAPAB_HOPPER": _LINEAR,
+    "TASK_LINEAR_CUTLASS_HOPPER": _LINEAR,
+    "TASK_LINEAR_SM100": _LINEAR,
+    "TASK_LINEAR_WITH_RESIDUAL": _RESIDUAL,
+    "TASK_LINEAR_WITH_RESIDUAL_HOPPER": _RESIDUAL,
+    "TASK_LINEAR_SWAPAB_WITH_RESIDUAL_HOPPER": _RESIDUAL,
+    "TASK_LINEAR_CUTLASS_WITH_RESIDUAL_HOPPER": _RESIDUAL,
+    "TASK_LINEAR_WITH_RESIDUAL_SM100": _RESIDUAL,
+    "TASK_SPLITK_LINEAR_SWAPAB_HOPPER": _of("b k, n k -> b n"),
+    "TASK_SPLITK_LINEAR_SM100": _of("b k, n k -> b n"),
+    "TASK_LINEAR_FP8_SM100": _of("b K, * *, n K, n * -> b n"),
+    "TASK_LINEAR_FP8_WITH_RESIDUAL_SM100": _of("b K, * *, n K, n *, b n -> b n"),
+    "TASK_RMS_NORM": _NORM,
+    "TASK_RMS_NORM_HOPPER": _NORM,
+    "TASK_RMS_NORM_LINEAR": _of("b K, ... K, n K -> b n"),
+    "TASK_SILU_MUL": _SILU,
+    "TASK_SILU_MUL_HOPPER": _SILU,
+    "TASK_SILU_MUL_LINEAR_WITH_RESIDUAL": _of("b 2K, n K, b n -> b n"),
+    "TASK_ELEMENTWISE_ADD_SM100": _of("b n, b n -> b n"),
+    "TASK_IDENTITY": _of("... n -> ... n"),
+    "TASK_QUANTIZE_FP8_SM100": _of("... k -> ... k, ..."),
+    "TASK_EMBEDDING": _of("..., V c -> * c"),
+    "TASK_EMBEDDING_HOPPER": _of("..., V c -> * c"),
+}
+
+# --- sampling ---------------------------------------------------------------------------------
+
+_PARTIAL = _of(
+    "B * -> B p, B p",
+    relations=(
+        Relation("out0.tile[1] == 1", "a task finds one maximum a row"),
+        Relation(
+            "in0.tile[1] * out0.dim[1] == in0.dim[1]",
+            "the kernel takes chunks x tasks for the row stride of the logits",
+        ),
+    ),
+)
+_REDUCE = _of("b P, b P -> ...")
+
+_SAMPLING = {
+    "TASK_ARGMAX_PARTIAL": _PARTIAL,
+    "TASK_ARGMAX_PARTIAL_SM100": _PARTIAL,
+    "TASK_ARGMAX_REDUCE": _REDUCE,
+    "TASK_ARGMAX_REDUCE_SM100": _REDUCE,
+    "TASK_SAMPLING_SM100": _of("b V -> b *"),
+}
+
+# --- experts ----------------------------------------------------------------------------------
+
+_MASK = Relation("in3.dim[0] == in1.dim[0] + 1", "the mask lists the experts, then their number")
+_MASK_FP8 = Relation("in5.dim[0] == in2.dim[0] + 1", _MASK.why)
+_MASK_OUT = Relation("out2.dim[0] == out1.dim[0] + 1", _MASK.why)
+_W13 = _of("B K, E n K, E B, * -> B t n", relations=(_MASK,))
+_W2 = _of("B t K, E n K, E B, * -> B t n", relations=(_MASK,))
+
+_EXPERTS = {
+    "TASK_MOE_W13_LINEAR_SM90": _W13,
+    "TASK_MOE_W13_LINEAR_SM100": _W13,
+    "TASK_MOE_W2_LINEAR_SM90": _W2,
+    "TASK_MOE_W2_LINEAR_SM100": _W2,
+    "TASK_MOE_W13_FP8_SM100": _of(
+        "B K, B *, E n K, E n *, E B, * -> B t n", relations=(_MASK_FP8,)
+    ),
+    "TASK_MOE_W2_FP8_SM100": _of(
+        "B t K, B t *, E n K, E n *, E B, * -> B t n", relations=(_MASK_FP8,)
+    ),
+    "TASK_MOE_TOPK_SOFTMAX_SM100": _of("b E -> b *, E b, *", relations=(_MASK_OUT,)),
+    "TASK_MOE_TOPK_SIGMOID_SM100": _of("b E, E -> b *, E b, *", relations=(_MASK_OUT,)),
+    "TASK_MOE_MUL_SUM_ADD_SM100": _of(
+        "b T n, b T, b n -> b n",
+        relations=(
+            Relation(
+                "in0.dim[2] == in0.stride[1]", "the kernel takes the width of a row for its stride"
+            ),
+        ),
+    ),
+}
+
+# --- attention --------------------------------------------------------------------------------
+
+_HEADS = (
+    Relation("out0.tile[1] % in1.tile[3] == 0", "a task writes whole heads", cuts_heads=True),
+    Relation(
+        "in0.tile[1] == out0.tile[1] + 2 * in1.tile[2] * in1.tile[3]",
+        "a group of query heads lies before its key and its value head",
+        cuts_heads=True,
+    ),
+    Relation("in1.tile[2] == 1", "a task works on one key head", cuts_heads=True),
+    Relation("out0.dim[1] == p[0] * in1.dim[3]", "the output has a head's width for each query"),
+    Relation("in1.dim[2] == p[1]", "the cache has the key heads that the layer was given"),
+)
+_CACHES = "P S g D, P S g D, ... D, ... D, * D, * D"
+_ATTENTION = _of(f"T *, {_CACHES} -> T *", relations=_HEADS)
+_DECODING = _of("b *, b S g D, b S g D, ... D, ... D, * D, * D -> b *", relations=_HEADS)
+# Its rows are the tokens of one sequence, whatever the caches hold
+_EXTENDING = _of("T *, c S g D, c S g D, ... D, ... D, * D, * D -> T *", relations=_HEADS)
+_SPLIT_KV = _of(
+    f"T *, {_CACHES} -> * * *, * * *",
+    relations=(
+        Relation("in1.tile[2] == 1", "a task works on one key head", cuts_heads=True),
+        Relation(
+            "in0.tile[1] == out1.tile[1] + 2 * in1.tile[2] * in1.tile[3]",
+            "a group of query heads lies before its key and its value head",
+            cuts_heads=True,
+        ),
+        Relation(
+            "out1.tile[1] == out0.tile[1] * in1.tile[3]",
+            "each query head has one sum of exponents",
+            cuts_heads=True,
+        ),
+        Relation("in1.dim[2] == p[1]", "the cache has the key heads that the layer was given"),
+    ),
+)
+_MERGE = _of(
+    "* * *, * * * -> * *",
+    relations=(
+        Relation("in1.dim[1] == in0.dim[1] * p[1]", "each query head has one sum of exponents"),
+        Relation("out0.tile[1] == p[0] * p[1]", "a task writes whole heads", cuts_heads=True),
+    ),
+)
+
+_ATTENTIONS = {
+    "TASK_ATTENTION_1": _DECODING,
+    "TASK_SINGLE_BATCH_EXTEND_ATTENTION": _EXTENDING,
+    "TASK_PAGED_ATTENTION_1": _ATTENTION,
+    "TASK_PAGED_ATTENTION_HOPPER": _ATTENTION,
+    "TASK_ATTN_SM100": _ATTENTION,
+    "TASK_PAGED_ATTENTION_SPLIT_KV_HOPPER": _SPLIT_KV,
+    "TASK_PAGED_ATTENTION_SPLIT_KV_SM100": _SPLIT_KV,
+    "TASK_PAGED_ATTENTION_SPLIT_KV_MERGE_SM100": _MERGE,
+}
+
+# --- several GPUs -----------------------------------------------------------------------------
+
+_RANKS = {
+    "TASK_REDUCE": _of(
+        "b n, W b n -> b n",
+        relations=(
+            Relation(
+                "in0.stride[0] == out0.stride[0]", "one row stride serves the input and the output"
+            ),
+        ),
+    ),
+    "TASK_NVSHMEM_ALLGATHER_STRIDED_PUT": _of("b n -> * b n"),
+    "TASK_NVSHMEM_TILE_ALLREDUCE": _of(
+        "b n -> b n",
+        relations=(
+            Relation(
+                "in0.stride[0] == out0.stride[0]", "one row stride serves the input and the output"
+            ),
+        ),
+    ),
+}
+
+SIGNATURES: Mapping[str, Signature] = MappingProxyType(
+    {**_DENSE, **_SAMPLING, **_EXPERTS, **_ATTENTIONS, **_RANKS}
+)
+"""By name of the task type. Types without a row tell their work apart by metadata alone."""
