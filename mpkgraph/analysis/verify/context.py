@@ -70,10 +70,15 @@ class VerifyContext:
         return tile_layouts(self.graph, self.catalog)
 
     def effects(self, operator: Operator) -> EffectRow:
-        """What the operator's kernel does to its slots."""
+        """What the operator's kernel does to its slots; with a record, as its params decide."""
         inputs = sum(not slot.is_output for slot in operator.slots)
         name = self.catalog.task_type_name(operator.task_type)
-        return effects_of(name, inputs, len(operator.slots) - inputs)
+        layer = self.layer(operator)
+        registered = None if layer is None else layer.register_name
+        row = effects_of(name, inputs, len(operator.slots) - inputs, registered)
+        if layer is None:
+            return row
+        return row.given([int(x) for x in layer.params or ()], self.graph.rank)
 
     @cached_property
     def uses(self) -> tuple[SlotUse, ...]:
