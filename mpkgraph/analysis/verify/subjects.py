@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 from mpkgraph.analysis.verify.context import VerifyContext, VerifyOptions
 from mpkgraph.analysis.verify.report import Pipeline
@@ -45,7 +46,7 @@ def pipeline_of(
     ordered = sorted(ranks, key=lambda context: context.graph.rank)
     if not ordered:
         raise GraphReadError("there is no graph to verify", where=name)
-    for one, other in zip(ordered, ordered[1:], strict=False):
+    for one, other in pairwise(ordered):
         if one.graph.rank == other.graph.rank:
             raise GraphReadError(
                 f"two graphs of rank {one.graph.rank}",

@@ -63,7 +63,9 @@ class _CommentedFile:
             with tokenize.open(self.path) as stream:
                 source = stream.read()
             if "mpkgraph" in source:
-                for token in tokenize.generate_tokens(iter(source.splitlines(True)).__next__):
+                for token in tokenize.generate_tokens(
+                    iter(source.splitlines(keepends=True)).__next__
+                ):
                     if token.type == tokenize.COMMENT:
                         self._add(token)
         except (OSError, SyntaxError, UnicodeDecodeError, tokenize.TokenError):
@@ -78,16 +80,20 @@ class _CommentedFile:
         rules: set[Rule] = set()
         words = ["all"] if match[2] is None else [x for x in match[2].split(",") if x.strip()]
         for word in words:
-            try:
-                rules.update(find_rules(word))
-            except UsageError as error:
-                self.notes.append(f"{self.path}:{line}: {error}")
+            rules.update(self._meant(word, line))
         if match[1]:
             self.everywhere |= rules
         else:
             self._by_line.setdefault(line, set()).update(rules)
             if not token.line[: token.start[1]].strip():
                 self._alone.add(line)
+
+    def _meant(self, word: str, line: int) -> list[Rule]:
+        try:
+            return find_rules(word)
+        except UsageError as error:
+            self.notes.append(f"{self.path}:{line}: {error}")
+            return []
 
     def rules_at(self, line: int) -> set[Rule]:
         """The rules that are suppressed for a layer of this line."""

@@ -100,6 +100,9 @@ change their meaning.
 """
 
 
+_TABLE = ("| rule | severity | finds |", "| --- | --- | --- |")
+
+
 def rules_index(rules: Iterable[Rule]) -> str:
     """The page that lists the rules by family."""
     families: dict[str, list[Rule]] = {}

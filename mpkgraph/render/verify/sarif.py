@@ -30,7 +30,6 @@ from mpkgraph.render.verify.words import (
 )
 
 SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
-HOME = "https://github.com/mirage-project/mirage"
 MAX_RESULTS = 25_000
 """Of one run; a log with more is rejected."""
 MAX_BYTES = 10_000_000
