@@ -26,7 +26,7 @@ def rules_text(out: TextWriter, rules: Sequence[Rule]) -> None:
             "family": [x.family for x in rules],
             "default": [x.is_default for x in rules],
             "record": ["needed" if x.needs_record else "" for x in rules],
-            "finds": [x.summary for x in rules],
+            "finds": [_capital(x.summary) for x in rules],
         },
         indent=0,
     )
@@ -52,16 +52,16 @@ def explain_text(out: TextWriter, rules: Iterable[Rule]) -> None:
     """What each rule finds, why that matters, a bad and a good case, what to do."""
     for rule in rules:
         out.heading(f"{rule.code} {rule.name}", _traits(rule))
-        out.paragraph(sentence(rule.summary))
+        out.paragraph(_told(rule.summary))
         out.line()
-        out.paragraph(sentence(rule.why))
+        out.paragraph(_told(rule.why))
         for title, drawing in _drawings(PICTURES.get(rule.code)):
             out.line()
             out.line(f"  {out.style(title, bold=True)}")
             for line in drawing.splitlines():
                 out.line(f"    {line}".rstrip())
         out.line()
-        out.paragraph(f"Remedy: {sentence(rule.remedy)}")
+        out.paragraph(f"Remedy: {_told(rule.remedy)}")
         out.paragraph(f"To live with it: # mpkgraph: ignore[{rule.name}] on the layer's line.")
 
 
@@ -74,17 +74,26 @@ def _traits(rule: Rule) -> str:
     return ", ".join(traits)
 
 
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _told(text: str) -> str:
+    """A rule's text as a sentence."""
+    return sentence(_capital(text))
+
+
 def _drawings(picture: Picture | None) -> list[tuple[str, str]]:
     return [] if picture is None else [("Bad", picture.bad), ("Good", picture.good)]
 
 
 def rule_page(rule: Rule) -> str:
     """A rule's page of the documentation, in Markdown; also its help in SARIF."""
-    lines = [f"# {rule.code} {rule.name}", "", f"*{_traits(rule)}*", "", sentence(rule.summary)]
-    lines += ["", "## Why it matters", "", sentence(rule.why)]
+    lines = [f"# {rule.code} {rule.name}", "", f"*{_traits(rule)}*", "", _told(rule.summary)]
+    lines += ["", "## Why it matters", "", _told(rule.why)]
     for title, drawing in _drawings(PICTURES.get(rule.code)):
         lines += ["", f"## {title}", "", "```text", *drawing.splitlines(), "```"]
-    lines += ["", "## What to do", "", sentence(rule.remedy)]
+    lines += ["", "## What to do", "", _told(rule.remedy)]
     return "\n".join(lines) + "\n"
 
 
@@ -118,7 +127,7 @@ def rules_index(rules: Iterable[Rule]) -> str:
         ]
         for rule in members:
             mark = " (needs the record)" if rule.needs_record else ""
-            summary = rule.summary.replace("|", "\\|")
+            summary = _capital(rule.summary).replace("|", "\\|")
             lines.append(
                 f"| [{rule.code} {rule.name}]({rule.code}.md) | {rule.severity} | {summary}{mark} |"
             )

@@ -23,7 +23,6 @@ from mpkgraph.render.escape import printable
 from mpkgraph.render.verify.rules import rule_page
 from mpkgraph.render.verify.words import (
     finding_words,
-    operator_words,
     sentence,
     where_words,
     witness_words,
@@ -160,7 +159,7 @@ def _results(report: VerifyReport, rules: list[Rule]) -> Iterator[dict[str, Any]
 
 
 def _message(finding: Finding) -> str:
-    parts = [f"{operator_words(finding)}: {finding_words(finding)}"]
+    parts = [finding_words(finding)]
     if where_words(finding):
         parts.append(f"Where: {where_words(finding)}.")
     if finding.witness:
