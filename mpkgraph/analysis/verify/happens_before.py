@@ -1,0 +1,205 @@
+"""The order of events, closed: whether one event is always complete before another's tasks start.
+
+Task a precedes task b iff b's dependent event can be reached from a's trigger event. Most events of
+a model lie on, before or behind one long chain, so each event keeps the first event of the chain
+that it reaches and the last that reaches it: that answers for nearly all pairs. What goes past the
+chain stays near, and is kept as bits over a window of positions in topological order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from mpkgraph.analysis.csr import IntArray
+from mpkgraph.analysis.event_graph import EventGraph
+from mpkgraph.analysis.levels import Levels, find_levels
+
+BoolArray = npt.NDArray[np.bool_]
+
+MAX_WORDS = 1 << 26
+"""Most words of bits that are kept (512 MiB); beyond, each asked event is searched from."""
+_WORD_SHIFT = 6
+_NOWHERE = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True)
+class HappensBefore:
+    """Reachability between the events of a graph. Events in or behind a cycle reach nothing."""
+
+    events: EventGraph
+    is_resolved: BoolArray = field(repr=False)
+    """For each node whether it is neither in nor behind a cycle: its tasks can run."""
+    _positions: IntArray = field(repr=False)
+    """By node its place in a topological order of nodes that tasks wait on; -1 for others."""
+    _first_reached: IntArray = field(repr=False)
+    _last_reaching: IntArray = field(repr=False)
+    """By node: places on the chain."""
+    _words: npt.NDArray[np.uint64] | None = field(repr=False)
+    _word_starts: IntArray = field(repr=False)
+    """By position: where its bits begin, as if for position 0 on."""
+    _ends: IntArray = field(repr=False)
+    """By position: past the last position that its bits tell of."""
+
+    @classmethod
+    def of(
+        cls, events: EventGraph, levels: Levels | None = None, *, max_words: int = MAX_WORDS
+    ) -> HappensBefore:
+        """The closed order of an event graph, in memory bounded by `max_words`."""
+        depth = (levels or find_levels(events)).event_levels
+        resolved = depth >= 0
+        waited_on = np.zeros(events.num_nodes, dtype=np.bool_)
+        waited_on[events.dependent_nodes[events.dependent_nodes >= 0]] = True
+        kept = np.flatnonzero(waited_on & resolved)
+        order = kept[np.argsort(depth[kept], kind="stable")]
+        positions = np.full(events.num_nodes, -1, dtype=np.int64)
+        positions[order] = np.arange(len(order))
+
+        sources, targets = positions[events.edge_sources], positions[events.edge_targets]
+        inner = (sources >= 0) & (targets >= 0)
+        sources, targets = sources[inner], targets[inner]
+        by_source = np.argsort(sources, kind="stable")
+        edges = (sources[by_source].tolist(), targets[by_source].tolist())
+        chain = _chain(edges, depth[order])
+        first, last, furthest = _labels(edges, chain, len(order))
+
+        # Behind this position every event is behind the first of the chain that is reached
+        lowest_after = np.minimum.accumulate(last[::-1])[::-1]
+        here = np.arange(len(order))
+        ends = np.minimum(np.searchsorted(lowest_after, first, side="left"), furthest + 1)
+        ends = np.maximum(ends, here + 1)
+        low = here >> _WORD_SHIFT
+        sizes = ((ends - 1) >> _WORD_SHIFT) - low + 1
+        stops = np.cumsum(sizes)
+        starts = stops - sizes - low
+        words = None
+        if not len(order) or int(stops[-1]) <= max_words:
+            words = _close(edges, starts, low, sizes)
+        return cls(
+            events=events,
+            is_resolved=resolved,
+            _positions=positions,
+            _first_reached=_by_node(first, order, events.num_nodes, _NOWHERE),
+            _last_reaching=_by_node(last, order, events.num_nodes, -1),
+            _words=words,
+            _word_starts=starts,
+            _ends=ends,
+        )
+
+    def ordered(self, triggers: npt.ArrayLike, dependents: npt.ArrayLike) -> BoolArray:
+        """Whether each dependent node is reached from each trigger node; broadcast as in numpy.
+
+        Nodes are those of the event graph; -1 (no event) is ordered with nothing.
+        """
+        left, right = np.broadcast_arrays(
+            np.asarray(triggers, np.int64), np.asarray(dependents, np.int64)
+        )
+        if self._words is None:
+            return self._searched(left, right)
+        result = np.zeros(left.shape, dtype=np.bool_)
+        if not len(self._ends):
+            return result
+        source = np.where(left >= 0, self._positions[left], -1)
+        target = np.where(right >= 0, self._positions[right], -1)
+        known = (source >= 0) & (target >= 0)
+        result[...] = known & (self._first_reached[left] <= self._last_reaching[right])
+        near = known & ~result & (source <= target) & (target < self._ends[source])
+        source, target = source[near], target[near]
+        words = self._words[self._word_starts[source] + (target >> _WORD_SHIFT)]
+        bits = words >> (target & 63).astype(np.uint64) & np.uint64(1)
+        result[near] = bits.astype(np.bool_)
+        return result
+
+    def is_ordered(self, trigger: int, dependent: int) -> bool:
+        """`ordered` for one pair."""
+        if trigger < 0 or dependent < 0:
+            return False
+        if self._words is None:
+            return bool(self.ordered([trigger], [dependent])[0])
+        source, target = int(self._positions[trigger]), int(self._positions[dependent])
+        if source < 0 or target < source:
+            return False
+        if self._first_reached[trigger] <= self._last_reaching[dependent]:
+            return True
+        if target >= self._ends[source]:
+            return False
+        word = int(self._words[self._word_starts[source] + (target >> _WORD_SHIFT)])
+        return bool(word >> (target & 63) & 1)
+
+    def precede(self, earlier: npt.ArrayLike, later: npt.ArrayLike) -> BoolArray:
+        """Whether each of the tasks `earlier` is complete before each of `later` may start."""
+        return self.ordered(
+            self.events.trigger_nodes[np.asarray(earlier, np.int64)],
+            self.events.dependent_nodes[np.asarray(later, np.int64)],
+        )
+
+    def _searched(self, left: IntArray, right: IntArray) -> BoolArray:
+        """As `ordered`, by a search from each of the nodes on the left."""
+        result = np.zeros(left.shape, dtype=np.bool_)
+        for node in np.unique(left).tolist():
+            if node >= 0 and self._positions[node] >= 0:
+                mine = (left == node) & (right >= 0)
+                seen = self.events.reachable(np.array([node])) & (self._positions >= 0)
+                result[mine] = seen[right[mine]]
+        return result
+
+
+def _by_node(values: IntArray, order: IntArray, num_nodes: int, other: int) -> IntArray:
+    column = np.full(num_nodes, other, dtype=np.int64)
+    column[order] = values
+    return column
+
+
+def _chain(edges: tuple[list[int], list[int]], depth: IntArray) -> list[int]:
+    """Positions of one longest path, in order."""
+    if not len(depth):
+        return []
+    before: dict[int, int] = {}
+    levels = depth.tolist()
+    for source, target in zip(*edges, strict=True):
+        if target not in before or levels[source] > levels[before[target]]:
+            before[target] = source
+    walk = [len(levels) - 1]
+    while walk[-1] in before:
+        walk.append(before[walk[-1]])
+    return walk[::-1]
+
+
+def _labels(
+    edges: tuple[list[int], list[int]], chain: list[int], size: int
+) -> tuple[IntArray, IntArray, IntArray]:
+    """By position: first of the chain reached, last of it reaching, furthest position reached."""
+    first, last, furthest = [_NOWHERE] * size, [-1] * size, list(range(size))
+    for place, position in enumerate(chain):
+        first[position] = last[position] = place
+    # Ascending sources: what comes before an event is final when its own edges are followed
+    for source, target in zip(*edges, strict=True):
+        last[target] = max(last[target], last[source])
+    for source, target in zip(reversed(edges[0]), reversed(edges[1]), strict=True):
+        first[source] = min(first[source], first[target])
+        furthest[source] = max(furthest[source], furthest[target])
+    return (
+        np.array(first, dtype=np.int64),
+        np.array(last, dtype=np.int64),
+        np.array(furthest, dtype=np.int64),
+    )
+
+
+def _close(
+    edges: tuple[list[int], list[int]], starts: IntArray, low: IntArray, sizes: IntArray
+) -> npt.NDArray[np.uint64]:
+    """Bits of what each position reaches within its window, itself included."""
+    words = np.zeros(int(sizes.sum()), dtype=np.uint64)
+    here = np.arange(len(starts), dtype=np.int64)
+    words[starts + low] = np.uint64(1) << (here & 63).astype(np.uint64)
+    begins, lows = (starts + low).tolist(), low.tolist()
+    counts = sizes.tolist()
+    for source, target in zip(reversed(edges[0]), reversed(edges[1]), strict=True):
+        skip = lows[target] - lows[source]
+        count = min(counts[source] - skip, counts[target])
+        if count > 0:
+            into = words[begins[source] + skip : begins[source] + skip + count]
+            into |= words[begins[target] : begins[target] + count]
+    return words

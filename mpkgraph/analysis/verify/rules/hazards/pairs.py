@@ -1,0 +1,101 @@
+"""Pairs of tasks of two accesses that touch a common byte and that no event orders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mpkgraph.analysis.csr import IntArray
+from mpkgraph.analysis.verify.context import VerifyContext
+from mpkgraph.analysis.verify.happens_before import HappensBefore
+from mpkgraph.analysis.verify.peer_order import PeerOrder
+from mpkgraph.analysis.verify.rules.hazards.access import Access, CellKey, Cells, EventCells
+from mpkgraph.model.byteset import expand
+from mpkgraph.model.overlap import overlapping_pairs
+
+MAX_REMEMBERED = 1 << 12
+MAX_KEPT_PAIRS = 1 << 20
+"""Pairs of tasks that are listed for further questions; all are counted."""
+
+
+@dataclass(frozen=True)
+class Unordered:
+    """Some pairs: how many, and the lowest."""
+
+    count: int
+    earlier: int
+    """Task of the witness; the pair with the lowest ids."""
+    later: int
+    cells: tuple[IntArray, IntArray] = field(repr=False)
+    """Positions among the two accesses' cells of the pairs."""
+
+
+class PairFinder:
+    """Finds unordered pairs; what overlaps is remembered, for the layers of a model repeat."""
+
+    def __init__(self, context: VerifyContext) -> None:
+        self.peers = PeerOrder.of(context.view)
+        self.order = HappensBefore.of(self.peers.events)
+        self.cells = Cells(self.order.events)
+        self._overlaps: dict[tuple[CellKey, CellKey], tuple[IntArray, IntArray]] = {}
+
+    def unordered(self, earlier: Access, later: Access) -> Unordered | None:
+        """Pairs with a common byte of which the first need not be complete before the second."""
+        left, right = self.cells.triggering(earlier), self.cells.waiting(later)
+        if len(left.nodes) == len(right.nodes) == 1:
+            if self.order.is_ordered(int(left.nodes[0]), int(right.nodes[0])):
+                return None
+            ordered = np.zeros((1, 1), dtype=np.bool_)
+        else:
+            ordered = self.order.ordered(left.nodes[:, None], right.nodes[None, :])
+            if ordered.all():
+                return None
+        i, j = _cells(left, right, *self._meeting(earlier, later))
+        loose = ~ordered[left.codes[i], right.codes[j]]
+        i, j = i[loose], j[loose]
+        if not len(i):
+            return None
+        tasks = left.first_tasks[i], right.first_tasks[j]
+        lowest = int(np.lexsort((tasks[1], tasks[0]))[0])
+        return Unordered(
+            count=int((left.counts[i] * right.counts[j]).sum()),
+            earlier=int(tasks[0][lowest]),
+            later=int(tasks[1][lowest]),
+            cells=(i, j),
+        )
+
+    def tasks(
+        self, earlier: Access, later: Access, found: Unordered
+    ) -> tuple[IntArray, IntArray] | None:
+        """All pairs of tasks that were found; None when they are more than can be listed."""
+        if found.count > MAX_KEPT_PAIRS:
+            return None
+        left, right = self.cells.triggering(earlier), self.cells.waiting(later)
+        i, j = found.cells
+        rows, position = expand(left.counts[i] * right.counts[j])
+        a, b = np.divmod(position, right.counts[j][rows])
+        return left.tasks(i[rows], a), right.tasks(j[rows], b)
+
+    def _meeting(self, earlier: Access, later: Access) -> tuple[IntArray, IntArray]:
+        """Pairs of positions among the distinct offsets whose tiles share bytes."""
+        key = earlier.key, later.key
+        if key not in self._overlaps:
+            if len(self._overlaps) > MAX_REMEMBERED:
+                self._overlaps.clear()
+            self._overlaps[key] = overlapping_pairs(
+                earlier.layout, earlier.distinct_offsets, later.layout, later.distinct_offsets
+            )
+        return self._overlaps[key]
+
+
+def _cells(
+    left: EventCells, right: EventCells, i: IntArray, j: IntArray
+) -> tuple[IntArray, IntArray]:
+    """Pairs of distinct offsets as pairs of cells."""
+    (first_i, num_i), (first_j, num_j) = left.of_offset, right.of_offset
+    if (num_i == 1).all() and (num_j == 1).all():
+        return first_i[i], first_j[j]
+    rows, position = expand(num_i[i] * num_j[j])
+    a, b = np.divmod(position, num_j[j][rows])
+    return first_i[i][rows] + a, first_j[j][rows] + b
