@@ -1,5 +1,24 @@
-"""Rules about structure: events, ids and ranges of one graph file."""
+"""Rules about structure: events, tasks, ids and ranges of one graph file."""
+
+from __future__ import annotations
 
 from mpkgraph.analysis.verify.rule import CheckRow
+from mpkgraph.analysis.verify.rules.structure import (
+    counts,
+    cycles,
+    ends,
+    entries,
+    labels,
+    queues,
+    ranges,
+)
 
-CHECKS: tuple[CheckRow, ...] = ()
+CHECKS: tuple[CheckRow, ...] = (
+    *counts.CHECKS,
+    *cycles.CHECKS,
+    *queues.CHECKS,
+    *ends.CHECKS,
+    *ranges.CHECKS,
+    *entries.CHECKS,
+    *labels.CHECKS,
+)
