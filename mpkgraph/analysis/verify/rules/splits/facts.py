@@ -104,7 +104,9 @@ class ProblemFinder:
 
 def finding_of(context: VerifyContext, operator: Operator, problem: Problem) -> Finding:
     """The finding of a problem at one operator."""
-    names = {label_of(operator, slot.position): repr(slot.name) for slot in operator.slots}
+    names = {
+        label_of(operator, slot.position): repr(slot.name) for slot in operator.slots
+    }
     witness = int(operator.task_ids[min(problem.witness, operator.num_tasks - 1)])
     return Finding(
         rule=problem.rule,

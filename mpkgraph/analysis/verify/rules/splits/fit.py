@@ -236,9 +236,7 @@ def _partner(
             if other_letter == letter:
                 continue
             for other in others:
-                if other.position == place.position or axis not in other.slot.axes(
-                    other.dim, facts.grid
-                ):
+                if other.position == place.position or axis not in other.slot.axes(other.dim, facts.grid):
                     continue
                 is_wrong = place.is_whole or place.slot.effect.writes
                 wrong, right = (place, other) if is_wrong else (other, place)
@@ -255,7 +253,9 @@ def _partner(
     return None
 
 
-def _map_advice(wrong: _Place, right: _Place, letters: dict[str, list[_Place]], axis: int) -> str:
+def _map_advice(
+    wrong: _Place, right: _Place, letters: dict[str, list[_Place]], axis: int
+) -> str:
     """Where the axis should go in the slot that is split wrongly."""
     for places in letters.values():
         if any(x.position == right.position and x.dim == right.dim for x in places):
@@ -280,7 +280,9 @@ def _not_whole(place: _Place, facts: OperatorFacts) -> Problem:
 
 def _unequal(place: _Place, last: _Place, facts: OperatorFacts) -> Problem:
     both = (place, last)
-    axes = [f"{x.text} is split {_axes_text(x, facts)}" for x in both]
+    axes = [
+        f"{x.text} is split {_axes_text(x, facts)}" for x in both
+    ]
     return Problem(
         SPLIT_MISMATCH,
         last.position if place.slot.label == "in0" else place.position,

@@ -97,7 +97,9 @@ def find_holes(context: VerifyContext) -> Iterator[Finding]:
     """Parts of a tensor that no tile of any operator covers, where its whole dims are known."""
     covered: dict[tuple[object, ...], Coverage | None] = {}
     for name, uses in context.uses_by_tensor.items():
-        writers = [use for use in uses if use.effect.writes and use.effect.footprint != "whole"]
+        writers = [
+            use for use in uses if use.effect.writes and use.effect.footprint != "whole"
+        ]
         if any(use.effect.writes and use.effect.footprint == "whole" for use in uses):
             continue
         if not writers or not all(use.slot.is_output for use in writers):
