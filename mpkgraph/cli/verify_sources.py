@@ -16,7 +16,8 @@ from mpkgraph.cli.loading import Loaded, LoadOptions, load
 from mpkgraph.cli.plan_request import compiled, plan_options
 from mpkgraph.cli.verify_request import VerifyRequest
 from mpkgraph.errors import UsageError
-from mpkgraph.io.source import STDIN, open_source
+from mpkgraph.io.record_file import is_record
+from mpkgraph.io.source import STDIN
 
 if TYPE_CHECKING:
     from mpkgraph.pipeline.compiled import Compiled
@@ -26,9 +27,6 @@ Kind = Literal["graph", "folder", "record", "script"]
 _GRAPH_NAME = re.compile(r"task_graph_rank\d+\.json(\.zst|\.gz)?")
 _RECORD_NAME = re.compile(r"pipeline_rank(\d+)\.json(\.zst|\.gz)?")
 _COMPILE_FOLDER = re.compile(r"compile(\d+)")
-_GRAPH_START = re.compile(rb'\s*\{\s*"(all_events|all_tasks|first_tasks)"')
-_RECORD_MARKS = (b'"mpk-pipeline-1"', b'"mirage_commit"')
-SNIFFED_BYTES = 1 << 16
 
 
 class SourceReader:
@@ -190,21 +188,7 @@ def kind_of(source: str) -> Kind:
         return "folder"
     if source.endswith(".py") or (is_function(source) and not Path(source).exists()):
         return "script"
-    name = Path(source).name
-    if _GRAPH_NAME.fullmatch(name):
-        return "graph"
-    if _RECORD_NAME.fullmatch(name) or _begins_as_record(source):
-        return "record"
-    return "graph"
-
-
-def _begins_as_record(path: str) -> bool:
-    if not Path(path).is_file():
-        return False
-    with open_source(path) as stream:
-        buffer = memoryview(bytearray(SNIFFED_BYTES))
-        head = bytes(buffer[: stream.readinto(buffer)])
-    return not _GRAPH_START.match(head) and any(mark in head for mark in _RECORD_MARKS)
+    return "record" if is_record(source) else "graph"
 
 
 def _together(files: Sequence[str]) -> str:

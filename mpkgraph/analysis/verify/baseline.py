@@ -96,11 +96,16 @@ def _row(finding: Finding, count: int) -> dict[str, Any]:
     return {
         "code": finding.rule.code,
         "name": finding.rule.name,
-        "operator": finding.location.operator_name,
-        "tensor": finding.location.tensor,
+        "operator": _printable(finding.location.operator_name),
+        "tensor": _printable(finding.location.tensor),
         "fingerprint": finding.fingerprint,
         "count": count,
     }
+
+
+def _printable(name: str | None) -> str | None:
+    """A name for people who read the file; findings are known by their fingerprints."""
+    return None if name is None else name.encode("utf-8", "backslashreplace").decode()
 
 
 def save_baseline(findings: Iterable[Finding], path: PathLike) -> None:

@@ -108,7 +108,7 @@ class Finding:
         text = "\0".join(
             str(x) for x in (self.rule.code, where.operator_name, where.slot, where.tensor)
         )
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -24,8 +24,8 @@ _COMMENT = re.compile(r"#\s*mpkgraph:\s*ignore(-file)?\b\s*(?:\[([^\]]*)\])?")
 class InlineComments:
     """`# mpkgraph: ignore[MPK101, remainder]` in the user's scripts.
 
-    A comment holds for the layers of the statement that it stands in or directly above;
-    `ignore-file[...]` for the whole file. Without brackets it means every rule.
+    A comment holds for the layers of the statement that it stands in, or above which it stands
+    with nothing but comments between; `ignore-file[...]` for the whole file. Without brackets it means every rule.
     """
 
     def __init__(self) -> None:
@@ -63,30 +63,27 @@ class _CommentedFile:
             with tokenize.open(self.path) as stream:
                 source = stream.read()
             if "mpkgraph" in source:
-                for token in tokenize.generate_tokens(
-                    iter(source.splitlines(keepends=True)).__next__
-                ):
-                    if token.type == tokenize.COMMENT:
-                        self._add(token)
+                lines = iter(source.splitlines(keepends=True))
+                tokens = list(tokenize.generate_tokens(lines.__next__))
+                self._add([x for x in tokens if x.type == tokenize.COMMENT])
         except (OSError, SyntaxError, UnicodeDecodeError, tokenize.TokenError):
             return ""
         return source
 
-    def _add(self, token: tokenize.TokenInfo) -> None:
-        match = _COMMENT.search(token.string)
-        if match is None:
-            return
-        line = token.start[0]
-        rules: set[Rule] = set()
-        words = ["all"] if match[2] is None else [x for x in match[2].split(",") if x.strip()]
-        for word in words:
-            rules.update(self._meant(word, line))
-        if match[1]:
-            self.everywhere |= rules
-        else:
-            self._by_line.setdefault(line, set()).update(rules)
+    def _add(self, comments: Sequence[tokenize.TokenInfo]) -> None:
+        for token in comments:
+            line = token.start[0]
             if not token.line[: token.start[1]].strip():
                 self._alone.add(line)
+            match = _COMMENT.search(token.string)
+            if match is None:
+                continue
+            words = ["all"] if match[2] is None else [x for x in match[2].split(",") if x.strip()]
+            rules = {rule for word in words for rule in self._meant(word, line)}
+            if match[1]:
+                self.everywhere |= rules
+            else:
+                self._by_line.setdefault(line, set()).update(rules)
 
     def _meant(self, word: str, line: int) -> list[Rule]:
         try:
@@ -105,7 +102,7 @@ class _CommentedFile:
             rules |= self._by_line.get(number, set())
         above = first - 1
         while above in self._alone:
-            rules |= self._by_line[above]
+            rules |= self._by_line.get(above, set())
             above -= 1
         return rules
 

@@ -46,11 +46,20 @@ def rule_json(rule: Rule) -> dict[str, Any]:
 
 
 def json_bytes(document: dict[str, Any]) -> bytes:
+    """JSON of any values; names that are no Unicode (a path, a script's tensor) are escaped."""
     try:
         text = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_STRICT_INTEGER)
     except orjson.JSONEncodeError:
-        text = orjson.dumps(json_integers(document), option=orjson.OPT_INDENT_2)
+        text = orjson.dumps(_unicode(json_integers(document)), option=orjson.OPT_INDENT_2)
     return text + b"\n"
+
+
+def _unicode(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_unicode(key): _unicode(item) for key, item in value.items()}
+    return [_unicode(item) for item in value] if isinstance(value, list) else value
 
 
 def _pipeline(pipeline: CheckedPipeline) -> dict[str, Any]:

@@ -66,7 +66,8 @@ def explain_text(out: TextWriter, rules: Iterable[Rule]) -> None:
 
 
 def _traits(rule: Rule) -> str:
-    traits = [rule.severity, rule.family]
+    # Advice is a severity and a family
+    traits = list(dict.fromkeys([str(rule.severity), rule.family]))
     if rule.needs_record:
         traits.append("needs the record")
     if not rule.is_default:
@@ -104,8 +105,8 @@ _INDEX = """\
 
 An **error** gives a wrong result, a hang or a crash for some schedule that the events allow, or for
 some legal input. A **warning** is suspicious, or certain only with facts that the graph lacks.
-**Advice** is correct and costly; it is given when asked for (`--select advice`). Codes and names never
-change their meaning.
+**Advice** is correct and costly; it is given when asked for (`--select advice`). Codes and names
+never change their meaning.
 """
 
 

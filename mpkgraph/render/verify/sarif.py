@@ -154,7 +154,10 @@ def _results(report: VerifyReport, rules: list[Rule]) -> Iterator[dict[str, Any]
                     # GitHub takes results with equal fingerprints for one
                     "partialFingerprints": {FINGERPRINT: f"{fingerprint}:{seen[fingerprint]}"},
                     "occurrenceCount": finding.count,
-                    "properties": {"rank": finding.location.rank, "pipeline": pipeline.name},
+                    "properties": {
+                        "rank": finding.location.rank,
+                        "pipeline": printable(pipeline.name),
+                    },
                 }
 
 

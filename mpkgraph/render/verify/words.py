@@ -65,10 +65,8 @@ def place_words(place: Place) -> str:
 
 def finding_words(finding: Finding) -> str:
     """Message and remedy in one line, for forms that have one text."""
-    text = sentence(finding.message)
     repeats = repeat_words(finding)
-    if repeats:
-        text += f" ({repeats})."
+    text = sentence(f"{finding.message.rstrip('.')} ({repeats})" if repeats else finding.message)
     if finding.remedy:
         text += f" {sentence(finding.remedy)}"
     return text

@@ -11,36 +11,41 @@ import re
 LEVELS = {"none", "note", "warning", "error"}
 COLUMN_KINDS = {"utf16CodeUnits", "unicodeCodePoints"}
 
+
+def _names(text):
+    return set(text.split())
+
+
 OBJECTS = {
     "log": ({"version", "runs"}, {"$schema", "inlineExternalProperties", "properties"}),
     "run": (
         {"tool"},
-        set(
+        _names(
             "invocations conversion language versionControlProvenance originalUriBaseIds artifacts "
             "logicalLocations graphs results automationDetails runAggregates baselineGuid "
             "redactionTokens defaultEncoding defaultSourceLanguage newlineSequences columnKind "
             "externalPropertyFileReferences threadFlowLocations taxonomies addresses translations "
-            "policies webRequests webResponses specialLocations properties".split()
+            "policies webRequests webResponses specialLocations properties"
         ),
     ),
     "tool": ({"driver"}, {"extensions", "properties"}),
     "toolComponent": (
         {"name"},
-        set(
+        _names(
             "guid organization product productSuite shortDescription fullDescription fullName "
             "version semanticVersion dottedQuadFileVersion releaseDateUtc downloadUri "
             "informationUri globalMessageStrings notifications rules taxa locations language "
             "contents isComprehensive localizedDataSemanticVersion "
             "minimumRequiredLocalizedDataSemanticVersion associatedComponent translationMetadata "
-            "supportedTaxonomies properties".split()
+            "supportedTaxonomies properties"
         ),
     ),
     "reportingDescriptor": (
         {"id"},
-        set(
+        _names(
             "deprecatedIds guid deprecatedGuids name deprecatedNames shortDescription "
             "fullDescription messageStrings defaultConfiguration helpUri help relationships "
-            "properties".split()
+            "properties"
         ),
     ),
     "multiformatMessageString": ({"text"}, {"markdown", "properties"}),
@@ -49,38 +54,32 @@ OBJECTS = {
     "artifactLocation": (set(), {"uri", "uriBaseId", "index", "description", "properties"}),
     "invocation": (
         {"executionSuccessful"},
-        set(
+        _names(
             "commandLine arguments responseFiles startTimeUtc endTimeUtc exitCode "
             "ruleConfigurationOverrides notificationConfigurationOverrides "
             "toolExecutionNotifications toolConfigurationNotifications exitCodeDescription "
             "exitSignalName exitSignalNumber processStartFailureMessage machine account processId "
             "executableLocation workingDirectory environmentVariables stdin stdout stderr "
-            "stdoutStderr properties".split()
+            "stdoutStderr properties"
         ),
     ),
     "notification": (
         {"message"},
-        set(
-            "locations level threadId timeUtc exception descriptor associatedRule "
-            "properties".split()
-        ),
+        _names("locations level threadId timeUtc exception descriptor associatedRule properties"),
     ),
     "result": (
         {"message"},
-        set(
+        _names(
             "ruleId ruleIndex rule kind level analysisTarget locations guid correlationGuid "
             "occurrenceCount partialFingerprints fingerprints stacks codeFlows graphs "
             "graphTraversals relatedLocations suppressions baselineState rank attachments "
             "hostedViewerUri workItemUris provenance fixes taxa webRequest webResponse "
-            "properties".split()
+            "properties"
         ),
     ),
     "location": (
         set(),
-        set(
-            "id physicalLocation logicalLocations message annotations relationships "
-            "properties".split()
-        ),
+        _names("id physicalLocation logicalLocations message annotations relationships properties"),
     ),
     "physicalLocation": (
         set(),
@@ -88,9 +87,9 @@ OBJECTS = {
     ),
     "region": (
         set(),
-        set(
+        _names(
             "startLine startColumn endLine endColumn charOffset charLength byteOffset byteLength "
-            "snippet message sourceLanguage properties".split()
+            "snippet message sourceLanguage properties"
         ),
     ),
     "logicalLocation": (
@@ -123,7 +122,9 @@ CHILDREN = {
 }
 
 # RFC 3986: a reference has no character that needs quoting
-_URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:)?([\w!$&'()*+,;=:@/?#~.-]|%[0-9A-Fa-f]{2})*", re.A)
+_URI = re.compile(
+    r"([A-Za-z][A-Za-z0-9+.-]*:)?([\w!$&'()*+,;=:@/?#~.-]|%[0-9A-Fa-f]{2})*", re.ASCII
+)
 
 
 def check(value, kind="log", where="log"):

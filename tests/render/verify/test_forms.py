@@ -6,13 +6,14 @@ import io
 import json
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import pytest
 
 from mpkgraph.render.text import TextOptions, TextWriter
 from mpkgraph.render.verify import render_report
 from mpkgraph.render.verify.text import report_text
-from tests.verdicts import HOSTILE, clean, hostile, report
+from tests.verdicts import HOSTILE, LATE_FINDING, clean, hostile, pipeline, report
 
 REPORTS = {"ordinary": report, "clean": clean, "hostile": hostile}
 ENDINGS = {"text": "txt", "json": "json", "sarif": "sarif", "github": "github.txt", "junit": "xml"}
@@ -53,10 +54,6 @@ def test_json_has_names_as_they_are():
 
 
 def test_json_keeps_integers_that_readers_would_change():
-    from dataclasses import replace
-
-    from tests.verdicts import LATE_FINDING, pipeline
-
     far = replace(LATE_FINDING, location=replace(LATE_FINDING.location, byte_range=(0, 2**60)))
     document = json.loads(rendered("json", report(pipelines=(pipeline((far,)),))))
     assert document["pipelines"][0]["findings"][0]["location"]["byte_range"] == [0, str(2**60)]

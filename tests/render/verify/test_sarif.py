@@ -14,8 +14,16 @@ from mpkgraph.model.record import CallSite
 from mpkgraph.render.verify import render_report, sarif
 from mpkgraph.render.verify.sarif import MAX_BYTES, MAX_RESULTS
 from tests.render.verify.sarif_schema import check, check_for_github
-from tests.verdicts import CUT_FINDING, HOSTILE_FILE, WHOLE_FINDING, clean, hostile, many
-from tests.verdicts import pipeline, report
+from tests.verdicts import (
+    CUT_FINDING,
+    HOSTILE_FILE,
+    WHOLE_FINDING,
+    clean,
+    hostile,
+    many,
+    pipeline,
+    report,
+)
 
 
 def made(what):
