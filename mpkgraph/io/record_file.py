@@ -72,7 +72,10 @@ def is_record(path: str | os.PathLike[str]) -> bool:
         return False
     with open_source(path) as source:
         buffer = memoryview(bytearray(SNIFFED_BYTES))
-        head = bytes(buffer[: source.readinto(buffer)])
+        filled = 0
+        while filled < SNIFFED_BYTES and (count := source.readinto(buffer[filled:])):
+            filled += count
+        head = bytes(buffer[:filled])
     return not _GRAPH_START.match(head) and any(mark in head for mark in _RECORD_MARKS)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import io
 import re
 import tokenize
 from collections.abc import Iterator, Sequence
@@ -25,7 +26,8 @@ class InlineComments:
     """`# mpkgraph: ignore[MPK101, remainder]` in the user's scripts.
 
     A comment holds for the layers of the statement that it stands in, or above which it stands
-    with nothing but comments between; `ignore-file[...]` for the whole file. Without brackets it means every rule.
+    with nothing but comments between; `ignore-file[...]` for the whole file. Without brackets it
+    means every rule.
     """
 
     def __init__(self) -> None:
@@ -63,8 +65,7 @@ class _CommentedFile:
             with tokenize.open(self.path) as stream:
                 source = stream.read()
             if "mpkgraph" in source:
-                lines = iter(source.splitlines(keepends=True))
-                tokens = list(tokenize.generate_tokens(lines.__next__))
+                tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
                 self._add([x for x in tokens if x.type == tokenize.COMMENT])
         except (OSError, SyntaxError, UnicodeDecodeError, tokenize.TokenError):
             return ""
