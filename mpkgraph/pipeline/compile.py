@@ -154,7 +154,7 @@ def _compile_script(source: str, options: CompileOptions) -> CompileResult:
                     f"{name} is for functions", remedy="A script's arguments follow after --"
                 )
         result = run_script(source, options.arguments, target, script_options)
-    compiled = tuple(_placed(x, options) for x in result.compiled)
+    compiled = tuple(_as_named(_placed(x, options), options) for x in result.compiled)
     refused = [f"the script went on after compile() was refused: {x}" for x in result.refused]
     return CompileResult(compiled, (*result.notes, *refused))
 
@@ -164,6 +164,15 @@ def _placed(compiled: Compiled, options: CompileOptions) -> Compiled:
     if compiled.files or not options.emit:
         return compiled
     return _written(compiled, Path(), options.emit)
+
+
+def _as_named(compiled: Compiled, options: CompileOptions) -> Compiled:
+    """Files as the user would name them: from the working folder, unless it was named in full."""
+    if options.output is not None and options.output.is_absolute():
+        return compiled
+    here = Path.cwd()
+    files = tuple(x.relative_to(here) if x.is_relative_to(here) else x for x in compiled.files)
+    return dataclasses.replace(compiled, files=files)
 
 
 def _written(compiled: Compiled, output: Path, emit: Emit) -> Compiled:

@@ -144,6 +144,15 @@ class LayerDag:
         blocks = [math.lcm(*(side[axis] for side in sides)) for axis in range(3)]
         grid = self.layers[index].grid_dim
         if not all(blocks):
+            grids = [self.layers[x].grid_dim for e in edges for x in (e.producer, e.consumer)]
+            if any(0 in x for x in grids):
+                raise EmissionError(
+                    index,
+                    f"its grid {grid} or a neighbour's has no blocks: Mirage dies of a division by "
+                    "zero",
+                    "Make every grid axis at least 1",
+                    tensors=[e.tensor for e in edges],
+                )
             raise EmissionError(
                 index,
                 f"two axes of its grid {grid} or of a neighbour's split one dim of a tensor: "
@@ -156,7 +165,7 @@ class LayerDag:
                 index,
                 f"its events would take groups of {tuple(blocks)} blocks, which do not divide its "
                 f"grid {grid}",
-                "Choose grids of which one divides the other",
+                "Map each grid axis to a tensor dim of its own",
                 others=sorted({e.producer + e.consumer - index for e in edges}),
                 tensors=[e.tensor for e in edges],
             )
@@ -265,7 +274,7 @@ def _coarsen(edge: Edge, axis_map: InputMap, own: list[int], common: list[int], 
                     layer,
                     f"its {edge.event_dims[dim]} events along dim {dim} can't be merged {scale} at "
                     "a time",
-                    "Choose grids of which one divides the other",
+                    "Map each grid axis to a tensor dim of its own",
                     others=[edge.producer + edge.consumer - layer],
                     tensors=[edge.tensor],
                 )

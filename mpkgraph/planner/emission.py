@@ -70,6 +70,8 @@ class Emission:
     """Triggers of the end event, whose index is `num_events - 1`."""
     producers: tuple[tuple[int, ...], ...]
     """For each layer those that it waits for, after residual edges are stripped."""
+    num_emitted: tuple[int, ...]
+    """For each layer the tasks that were given ids: more than it has where some are lost."""
 
     @property
     def num_events(self) -> int:
@@ -109,6 +111,7 @@ class _Emitter:
         self.max_tasks = max_tasks
         self.task_ids = [np.full(x.num_tasks, -1, dtype=np.int64) for x in dag.layers]
         self.triggers = [np.full(x.num_tasks, -1, dtype=np.int64) for x in dag.layers]
+        self.num_emitted = [0] * len(dag.layers)
         self.outside: dict[int, Int64Array] = {}
         """By layer the blocks beyond its grid that have tasks all the same."""
         self.num_tasks = NUM_FIXED_TASKS
@@ -153,6 +156,7 @@ class _Emitter:
         ids = np.arange(self.num_tasks, self.num_tasks + count, dtype=np.int64)
         self.task_ids[index][:] = ids
         self.first_tasks.append(ids)
+        self.num_emitted[index] = count
         self.num_tasks += count
 
     def _chain(self, index: int, edge: Edge) -> None:
@@ -233,6 +237,7 @@ class _Emitter:
         for layer, boxes in branches:
             subtasks = layers[layer].num_subtasks
             tasks = boxes.tasks(subtasks)
+            self.num_emitted[layer] += tasks.size
             ids = firsts[:, None] + (start + np.arange(tasks.shape[1], dtype=np.int64))
             inside = boxes.tasks_inside(subtasks)
             # Of a task that is emitted twice the later one stays
@@ -294,6 +299,7 @@ class _Emitter:
             ),
             num_end_triggers=end_triggers,
             producers=tuple(tuple(sorted({e.producer for e in x})) for x in self.dag.in_edges),
+            num_emitted=tuple(self.num_emitted),
         )
 
     def _end(self, end_event: int) -> int:

@@ -248,9 +248,20 @@ class _Planner:
             )
         except ZeroDivisionError:
             layer.fail(
-                f"makes {row.name} divide by zero, of which Mirage dies",
+                f"makes {row.name} divide by zero, of which Mirage dies: {self._zeros(layer)}",
                 "Check the dims of its tensors and the numbers it was registered with",
             )
+
+    def _zeros(self, layer: RegisteredLayer) -> str:
+        """What a registrar may have divided by."""
+        for slot in layer.slots:
+            if slot.tensor is not None:
+                dims = self.record.tensor_by_id[slot.tensor].dims
+                tile = tile_dims(dims, layer.grid, slot.input_map)
+                if 0 in tile:
+                    return f"its tiles of {slot.name!r} {list(dims)} are {list(tile)}"
+        given = zip(layer.row.params, layer.params, strict=False)
+        return f"it is registered with {', '.join(f'{name}={n}' for name, n in given)}"
 
     def _facts(self, layer: RegisteredLayer, kind: type[SlotFacts]) -> TaskFacts:
         return TaskFacts(

@@ -60,9 +60,14 @@ def plan_warnings(
     Layers that were registered as the same task with the same grid and say the same of the same
     slot are told once.
     """
-    found = [*_names(record), *_pipeline(layers, graph)]
+    found = [*_names(record), *_pipeline(layers)]
     repeats: dict[tuple[object, ...], int] = {}
-    for layer, position, warning in [*_undefined(undefined), *_of_layers(record, layers, order)]:
+    of_layers = [
+        *_null_tasks(layers, order, graph),
+        *_undefined(undefined),
+        *_of_layers(record, layers, order),
+    ]
+    for layer, position, warning in of_layers:
         key = (warning.code, layer.row.name, layer.grid, position)
         if key in repeats:
             first = found[repeats[key]]
@@ -130,21 +135,42 @@ def _names(record: PipelineRecord) -> Iterator[PlanWarning]:
             )
 
 
-def _pipeline(layers: Sequence[RegisteredLayer], graph: TaskGraph) -> Iterator[PlanWarning]:
+def _pipeline(layers: Sequence[RegisteredLayer]) -> Iterator[PlanWarning]:
     if not layers:
         yield PlanWarning(
             "empty",
             "the pipeline has no layer: its kernel waits for an end that nothing triggers",
             "Add a layer before compile()",
         )
-    if graph.num_null_tasks:
-        yield PlanWarning(
+
+
+def _null_tasks(
+    layers: Sequence[RegisteredLayer], order: Emission, graph: TaskGraph
+) -> Iterator[_Found]:
+    """Layers of which the generator emits more tasks than they have, and loses some."""
+    for index, layer in enumerate(layers):
+        lost = order.num_emitted[index] - layer.shape.num_tasks
+        if not lost:
+            continue
+        fork = layers[order.producers[index][0]]
+        written = {x.tensor for x in fork.outputs}
+        read = [repr(x.name) for x in layer.inputs if x.tensor in written]
+        if len(read) > 1:
+            why = f"reads a fork, {layer_name(fork.recorded)}, through {len(read)} slots"
+            why = f"{why} ({', '.join(read)})"
+            remedy = "Let it read the fork's result through one slot, or copy the tensor"
+        else:
+            why = f"reads {read[0]} of a fork, {layer_name(fork.recorded)}, two of whose grid axes"
+            why = f"{why} split one dim"
+            remedy = "Map each grid axis to a tensor dim of its own"
+        warning = PlanWarning(
             "null-tasks",
-            f"{graph.num_null_tasks} of {graph.num_tasks} tasks are null, and the runtime can't "
-            "load such a graph: the generator emits a layer twice that reads a fork through two "
-            "slots, and keeps the second copy only",
-            "Let the layer read the fork's result through one slot, or copy the tensor",
+            f"{why}: the generator emits {order.num_emitted[index]} tasks for its "
+            f"{layer.shape.num_tasks}. {graph.num_null_tasks} of the graph's {graph.num_tasks} "
+            "tasks are null, and the runtime can't load it",
+            remedy,
         )
+        yield layer, None, warning
 
 
 def _read_before_write(
@@ -270,10 +296,12 @@ def _slot(
 
 def _valid_sizes(extent: int, size: int, axis: str) -> str:
     """The nearest divisors of an extent below and above a size."""
-    below = next((n for n in range(min(size, extent), 0, -1) if extent % n == 0), 1)
-    above = next((n for n in range(size + 1, extent + 1) if extent % n == 0), None)
+    small = [n for n in range(1, math.isqrt(extent) + 1) if extent % n == 0]
+    divisors = {*small, *(extent // n for n in small)}
+    below = max((n for n in divisors if n <= size), default=1)
+    above = min((n for n in divisors if n > size), default=None)
     choices = f"{below} or {above}" if above else f"{below}"
-    return f"Valid sizes of {axis} nearest to {size}: {choices}"
+    return f"Valid sizes of grid axis {axis} nearest to {size}: {choices}"
 
 
 def _stuck_events(layers: Sequence[RegisteredLayer], order: Emission) -> Iterator[_Found]:

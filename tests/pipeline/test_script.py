@@ -13,6 +13,7 @@ from mpkgraph.io.record import read_record
 from mpkgraph.pipeline import PersistentKernel, Target
 from mpkgraph.pipeline.script import ScriptOptions, is_function, run_script
 from mpkgraph.pipeline.script_errors import ScriptError
+from mpkgraph.planner.plan import ProcessPlanner
 from tests.pipeline.scripts import KERNEL, call, layer_names, line_of, run, write
 
 
@@ -612,3 +613,38 @@ def test_mirage_home_has_to_be_mirages(tmp_path, monkeypatch):
     monkeypatch.setenv("MIRAGE_HOME", str(tmp_path))
     with pytest.raises(UsageError, match="no source tree of Mirage"):
         run_script(script)
+
+
+INTERLEAVED = """
+import mirage as mi
+
+
+def kernel():
+    parameters = mi.PersistentKernel.get_default_init_parameters()
+    return mi.PersistentKernel(**parameters, test_mode=True)
+
+
+def norm(pk, columns, tag):
+    x = pk.new_tensor(dims=(8, columns), name=f"x{tag}")
+    w = pk.new_tensor(dims=(columns,), name=f"w{tag}")
+    y = pk.new_tensor(dims=(8, columns), name=f"y{tag}")
+    pk.rmsnorm_layer(input=x, weight=w, output=y, grid_dim=(8, 1, 1), block_dim=(128, 1, 1))
+
+
+a, b, never = kernel(), kernel(), kernel()
+norm(b, 512, "b")
+norm(a, 1024, "a")
+norm(never, 4096, "n")
+norm(b, 2048, "b2")
+norm(a, 512, "a2")
+a.compile()
+b.compile()
+"""
+
+
+def test_variants_are_numbered_when_tasks_are_registered(tmp_path):
+    script = write(tmp_path, INTERLEAVED)
+    result = run_script(script, options=ScriptOptions(new_compile_graph=ProcessPlanner))
+    found = [sorted(set(x.graph.tasks.variant_ids[2:].tolist())) for x in result.compiled]
+    # By registration: b 512 is 0, a 1024 is 1, 4096 (never compiled) is 2, b 2048 is 3
+    assert found == [[0, 1], [0, 3]]
