@@ -8,9 +8,6 @@ import click
 
 from mpkgraph.cli.options import ARGUMENTS, ScriptCommand, script_options, target_options
 
-    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
-        return [*super().collect_usage_pieces(ctx), "[-- SCRIPT ARGUMENTS]"]
-
 
 @click.command(
     cls=ScriptCommand,

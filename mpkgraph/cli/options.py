@@ -37,6 +37,9 @@ class ScriptCommand(click.Command):
         ctx.meta[ARGUMENTS] = tuple(script)
         return super().parse_args(ctx, own)
 
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return [*super().collect_usage_pieces(ctx), "[-- SCRIPT ARGUMENTS]"]
+
 
 def target_options(command: Command) -> Command:
     """What a pipeline is planned for."""
