@@ -36,7 +36,7 @@ def check_hazards(context: VerifyContext) -> Iterator[Finding]:
         if step.conflicts:
             reporter = reporter or _reporter(context, finder)
             yield from reporter.findings(step.conflicts)
-        yield from (sibling_finding(context, x) for x in _worst_by_tensor(step))
+        yield from (sibling_finding(context, x) for x in _worst_by_tensor(context, step))
     yield from memory_findings(context, steps)
 
 
@@ -50,10 +50,11 @@ def _reporter(context: VerifyContext, finder: PairFinder) -> PairReporter:
     return PairReporter(context, finder, Bindings(program_order(context)), placement)
 
 
-def _worst_by_tensor(step: Step) -> Iterator[SiblingConflict]:
+def _worst_by_tensor(context: VerifyContext, step: Step) -> Iterator[SiblingConflict]:
     """A tensor's conflicting writes, else its conflicting reads."""
+    varies_by = context.effects(step.operator).varies_by
     found: dict[tuple[str, bool], SiblingConflict] = {}
-    for conflict in sibling_conflicts(step.operator, step.accesses):
+    for conflict in sibling_conflicts(step.operator, step.accesses, varies_by):
         found.setdefault((conflict.writer.tensor, conflict.reads), conflict)
     yield from found.values()
 

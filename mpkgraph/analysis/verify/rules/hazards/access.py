@@ -64,12 +64,12 @@ class Access:
 
     @property
     def writes(self) -> bool:
-        return self.use.effect.writes
+        return self.use.effect.writes or self.is_remote
 
     @property
     def is_exact(self) -> bool:
-        """Whether the kernel touches its tiles whole, whatever its input."""
-        return self.use.effect.footprint in {"tile", "whole"}
+        """Whether some legal input makes the kernel touch its tiles whole."""
+        return self.use.effect.footprint not in {"dynamic", "anywhere"}
 
     @cached_property
     def distinct_offsets(self) -> IntArray:
@@ -123,7 +123,7 @@ def _access(use: SlotUse, place: int, runs: BoolArray, peers: PeerOrder) -> Acce
     if use.effect.access == "none" or not layout.has_bytes:
         return None
     slot = use.slot
-    if use.effect.footprint == "whole" and len(slot.base_ptrs) == 1:
+    if not use.effect.is_inside_tile and len(slot.base_ptrs) == 1:
         layout = TileLayout(slot.tensor_dims, slot.strides, layout.element_bytes)
         offsets = np.zeros_like(offsets)
     if not runs.all():
@@ -131,9 +131,12 @@ def _access(use: SlotUse, place: int, runs: BoolArray, peers: PeerOrder) -> Acce
     if layout.is_empty or not len(tasks):
         return None
     kind: Kind = "read"
-    if use.effect.writes:
+    is_put = use.effect.writes_remotely
+    if is_put and layout.dims:
+        # Declared as all ranks' planes from its own on, it puts its own alone
+        layout = TileLayout((1, *layout.dims[1:]), layout.strides, layout.element_bytes)
+    if use.effect.writes or is_put:
         kind = "accumulate" if use.effect.access == "accumulate" else "write"
-    is_put = kind != "read" and slot.is_output and bool(peers.is_remote[tasks].all())
     return Access(use, kind, layout, offsets, tasks, place, peers.num_tasks if is_put else 0)
 
 
@@ -194,12 +197,13 @@ class EventCells:
     @cached_property
     def of_offset(self) -> tuple[IntArray, IntArray]:
         """For each distinct offset of the access its first cell, and how many it has."""
-        first = np.searchsorted(self.offsets, self.access.distinct_offsets)
+        first: IntArray = np.searchsorted(self.offsets, self.access.distinct_offsets)
         return first, np.diff(first, append=len(self.offsets))
 
     def tasks(self, cells: IntArray, nth: IntArray) -> IntArray:
         """The nth task of each of some cells."""
-        return self.access.tasks[self.order[self.starts[cells] + nth]]
+        found: IntArray = self.access.tasks[self.order[self.starts[cells] + nth]]
+        return found
 
 
 class Cells:

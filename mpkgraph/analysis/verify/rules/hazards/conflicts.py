@@ -90,7 +90,10 @@ def walk_conflicts(
                 continue
             state = states.setdefault(access.tensor, _TensorState())
             for live in state.live:
-                conflict = _meet(live, access, finder, outcome.repeats(live.access, access))
+                apart = _are_apart(context, live.access, access)
+                conflict = None
+                if not apart:
+                    conflict = _meet(live, access, finder, outcome.repeats(live.access, access))
                 if conflict is not None:
                     pairs, same = conflict
                     first = not before.get(access.tensor)
@@ -100,7 +103,7 @@ def walk_conflicts(
                         )
                     )
                 settled = conflict is None or not conflict[1]
-                if prune and settled:
+                if prune and settled and not apart:
                     _imply(live, access, unions)
             arriving.append((state, _Live(access)))
         for state, live in arriving:
@@ -119,6 +122,18 @@ def _meet(
         return None
     pairs = finder.unordered(live.access, access)
     return None if pairs is None else (pairs, same_value)
+
+
+def _are_apart(context: VerifyContext, earlier: Access, later: Access) -> bool:
+    """Whether two operators of one task type touch different parts, as their params say."""
+    positions = earlier.use.effect.disjoint_params
+    if not positions or earlier.operator.task_type != later.operator.task_type:
+        return False
+    layers = context.layer(earlier.operator), context.layer(later.operator)
+    params = [() if x is None else x.params or () for x in layers]
+    return any(
+        x < min(len(params[0]), len(params[1])) and params[0][x] != params[1][x] for x in positions
+    )
 
 
 def _imply(live: _Live, access: Access, unions: Unions) -> None:

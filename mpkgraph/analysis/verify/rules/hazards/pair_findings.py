@@ -100,8 +100,21 @@ class PairReporter:
                 ". It writes the bytes that are there already (the same work on the same input),"
                 " so that only a change of either layer would show"
             )
-        dynamic = not (conflict.earlier.is_exact and conflict.later.is_exact)
-        note = ". Which part of the tile is touched hangs on the requests" if dynamic else ""
+        earlier, later, pairs = conflict.earlier, conflict.later, conflict.pairs
+        if earlier.layout.aliases or later.layout.aliases:
+            return "warning", (
+                ". The strides make the tensor overlap itself: what the kernels touch, tiles do not"
+                " tell"
+            )
+        if self.context.record is None and earlier.use.effect.disjoint_params:
+            return "warning", ". Parameters that only the record has may keep the two apart"
+        if self.finder.is_ordered_in_step(earlier, later, pairs):
+            return "warning", (
+                ". Ranks that keep step would order them: what is waited for is another rank's "
+                "event, and nothing makes this rank or its peer as fast as the other"
+            )
+        exact = earlier.is_exact and later.is_exact
+        note = "" if exact else ". Which part of the tile is touched hangs on the requests"
         if self.placement is not None and self._is_luck(conflict, self.placement):
             workers = self.context.options.num_workers
             return "warning", (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -37,6 +38,7 @@ class PairFinder:
     def __init__(self, context: VerifyContext) -> None:
         self.peers = PeerOrder.of(context.view)
         self.order = HappensBefore.of(self.peers.events)
+        self._mirror = context.view.all_ranks
         self.cells = Cells(self.order.events)
         self._overlaps: dict[tuple[CellKey, CellKey], tuple[IntArray, IntArray]] = {}
 
@@ -76,6 +78,22 @@ class PairFinder:
         rows, position = expand(left.counts[i] * right.counts[j])
         a, b = np.divmod(position, right.counts[j][rows])
         return left.tasks(i[rows], a), right.tasks(j[rows], b)
+
+    def is_ordered_in_step(self, earlier: Access, later: Access, found: Unordered) -> bool:
+        """Whether all these pairs would be ordered if every rank waited where this one does."""
+        if not self.peers.is_remote.any():
+            return False
+        i, j = found.cells
+        left, right = self.cells.triggering(earlier), self.cells.waiting(later)
+        size = self.peers.events.num_nodes // 2
+        triggers, dependents = left.nodes[left.codes[i]], right.nodes[right.codes[j]]
+        triggers = np.where(triggers < 0, -1, triggers % size)
+        dependents = np.where(dependents < 0, -1, dependents % size)
+        return bool(self._in_step.ordered(triggers, dependents).all())
+
+    @cached_property
+    def _in_step(self) -> HappensBefore:
+        return HappensBefore.of(self._mirror)
 
     def _meeting(self, earlier: Access, later: Access) -> tuple[IntArray, IntArray]:
         """Pairs of positions among the distinct offsets whose tiles share bytes."""

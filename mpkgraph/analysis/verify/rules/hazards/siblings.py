@@ -30,21 +30,28 @@ class SiblingConflict:
     """Tasks of the witness."""
 
 
-def sibling_conflicts(operator: Operator, accesses: Sequence[Access]) -> Iterator[SiblingConflict]:
-    """Where tasks of one operator overwrite what others of it write differently, or read."""
+def sibling_conflicts(
+    operator: Operator, accesses: Sequence[Access], varies_by: Sequence[str] = ()
+) -> Iterator[SiblingConflict]:
+    """Where tasks of one operator overwrite what others of it write differently, or read.
+
+    `varies_by` are the grid axes that the kernel learns from metadata: work differs along them.
+    """
     work: _Work | None = None
     for index, writer in enumerate(accesses):
-        if not writer.writes:
+        if not writer.writes or writer.is_remote:
             continue
         for place, other in enumerate(accesses):
-            if other.tensor != writer.tensor or (other.writes and place < index):
+            if other.tensor != writer.tensor or other.is_remote:
+                continue
+            if other.writes and place < index:
                 continue
             if writer.kind == other.kind == "accumulate":
                 continue
             if writer is other and not _meets_itself(writer):
                 continue
             if work is None:
-                work = _Work(operator, accesses)
+                work = _Work(operator, accesses, varies_by)
             found = _conflict(work, writer, other)
             if found is not None:
                 yield found
@@ -69,6 +76,7 @@ class _Work:
 
     operator: Operator
     accesses: Sequence[Access]
+    varies_by: Sequence[str]
 
     @cached_property
     def numbers(self) -> IntArray:
@@ -78,6 +86,7 @@ class _Work:
             column = np.full(self.operator.num_tasks, np.iinfo(np.int64).min, dtype=np.int64)
             column[self.positions(access)] = access.offsets
             columns.append(column)
+        columns.append(self._parts(np.arange(self.operator.num_tasks), self.varies_by))
         _, numbers = np.unique(np.stack(columns), axis=1, return_inverse=True)
         flat: IntArray = numbers.ravel().astype(np.int64)
         return flat
@@ -94,7 +103,9 @@ class _Work:
 
     def parts(self, access: Access, axes: Sequence[str]) -> IntArray:
         """For each task of an access a number of its place along some grid axes."""
-        positions = self.positions(access)
+        return self._parts(self.positions(access), axes)
+
+    def _parts(self, positions: IntArray, axes: Sequence[str]) -> IntArray:
         if self.operator.grid_positions is not None:
             points = self.operator.grid_positions[positions].astype(np.int64)
         else:
@@ -116,9 +127,13 @@ def _conflict(work: _Work, writer: Access, other: Access) -> SiblingConflict | N
     ]
     reads = other.reads and not (writer is other and other.kind == "accumulate")
     left, right = _rows(work, writer, axes), _rows(work, other, axes)
-    i, j = overlapping_pairs(writer.layout, left.offsets, other.layout, right.offsets)
-    same_part = left.parts[i] == right.parts[j]
-    i, j = i[same_part], j[same_part]
+    apart = _extent_bytes(writer, other)
+    i, j = overlapping_pairs(
+        writer.layout,
+        left.offsets + left.parts * apart,
+        other.layout,
+        right.offsets + right.parts * apart,
+    )
     same_work = left.work[i] == right.work[j]
     counts = left.counts[i] * right.counts[j]
     if reads:
@@ -137,6 +152,15 @@ def _conflict(work: _Work, writer: Access, other: Access) -> SiblingConflict | N
     second = np.where(first == second, right.last_tasks[j], second)
     lowest = int(np.lexsort((second, first))[0])
     return SiblingConflict(writer, other, reads, total, int(first[lowest]), int(second[lowest]))
+
+
+def _extent_bytes(left: Access, right: Access) -> int:
+    """How far parts are moved from each other so that tiles of different parts never meet."""
+    lows = [int(x.distinct_offsets[0]) + x.layout.lowest for x in (left, right)]
+    highs = [
+        int(x.distinct_offsets[-1]) + x.layout.lowest + x.layout.extent_bytes for x in (left, right)
+    ]
+    return max(highs) - min(lows)
 
 
 @dataclass(frozen=True)
