@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +59,8 @@ class VerifyContext:
     record: PipelineRecord | None = None
     """None: operators are recovered from the tasks, and rules that need a record are skipped."""
     options: VerifyOptions = VerifyOptions()
+    memo: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What rules of one family keep for each other; a key starts with the module's name."""
 
     @cached_property
     def view(self) -> GraphContext:

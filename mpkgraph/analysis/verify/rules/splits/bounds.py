@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -79,14 +81,14 @@ def find_self_overlaps(context: VerifyContext) -> Iterator[Finding]:
             dims, strides = use.layout.dims, use.layout.strides
             if bound is not None and bound.overlaps:
                 dims, strides = bound.tensor.dims, bound.tensor.strides
-            elif not use.layout.aliases:
+            elif bound is not None or not use.layout.aliases:
                 continue
             yield Finding(
                 rule=SELF_OVERLAP,
                 message=f"{context.name(use.operator)} writes {name!r}, whose elements share "
                 f"memory: dims {list(dims)} with strides {list(strides)}",
                 location=context.location(use.operator, use.slot),
-                remedy=f"Row-major strides of these dims are {list(_row_major(dims))}",
+                remedy=f"Row-major strides of these dims are {list(row_major(dims))}",
                 witness=(context.task_ref(int(use.tasks[0])),),
                 count=len(use.tasks),
                 # Kernels that find their rows themselves need not follow these strides
@@ -116,36 +118,39 @@ def whole_layout(dims: tuple[int, ...], strides: tuple[int, ...], size: int) -> 
 
 
 def _all_bounds(context: VerifyContext) -> Mapping[str, _Bounds]:
-    record = context.record
-    if record is None:
-        return {}
-    sizes = {
-        use.tensor: use.layout.element_bytes
-        for use in context.uses
-        if use.layout.element_bytes is not None
-    }
-    found: dict[str, _Bounds] = {}
-    names = [tensor.base_ptr for tensor in record.tensors]
-    for tensor in record.tensors:
-        size = sizes.get(tensor.base_ptr)
-        if size is None or names.count(tensor.base_ptr) > 1:
-            continue  # unused, or two tensors of one name
-        whole = whole_layout(tensor.dims, tensor.strides, size)
-        if whole is not None:
-            found[tensor.base_ptr] = _Bounds(tensor, bytes_of(tensor, size), whole.aliases)
+    """By name, of the tensors that tasks use and that the record tells apart."""
+    found: dict[str, _Bounds] | None = context.memo.get(__name__)
+    if found is not None:
+        return found
+    found = context.memo[__name__] = {}
+    if context.record is None:
+        return found
+    counts = Counter(tensor.base_ptr for tensor in context.record.tensors)
+    for tensor in context.record.tensors:
+        uses = context.uses_by_tensor.get(tensor.base_ptr, ())
+        size = uses[0].layout.element_bytes if uses else None
+        if size is None or counts[tensor.base_ptr] > 1:
+            continue
+        overlaps = False
+        if tensor.strides != row_major(tensor.dims):
+            whole = whole_layout(tensor.dims, tensor.strides, size)
+            if whole is None:
+                continue
+            overlaps = whole.aliases
+        found[tensor.base_ptr] = _Bounds(tensor, bytes_of(tensor, size), overlaps)
     return found
 
 
 def _is_part(context: VerifyContext, use: SlotUse) -> bool:
     """Tiles that are not meant to lie in what their name says: of a fused tensor, of all planes, of
-    a map that names no dim."""
+    a map that names no dim.
+    """
     facts = facts_of(context, use.operator)
     if not has_sound_map(facts.slots[use.slot.position], facts):
         return True
     if len(use.slot.base_ptrs) > 1 or _is_fused(context.record, context, use):
         return True
-    task_type = context.catalog.task_type_name(use.operator.task_type)
-    return use.slot.is_output and task_type == ALLGATHER_PUT
+    return use.slot.is_output and facts.task_type == ALLGATHER_PUT
 
 
 def _is_fused(record: PipelineRecord | None, context: VerifyContext, use: SlotUse) -> bool:
@@ -197,7 +202,7 @@ def _first_crossing(use: SlotUse) -> int:
     pairs = [(n, s) for n, s in zip(dims, strides, strict=True) if s > 0]
     if size is None or len(pairs) < len(dims) or (use.offsets % size).any():
         return -1
-    if any(a[1] < b[1] for a, b in zip(pairs, pairs[1:], strict=False)):
+    if any(a[1] < b[1] for a, b in itertools.pairwise(pairs)):
         return -1
     rest = use.offsets // size
     crossing = np.zeros(len(rest), dtype=np.bool_)
@@ -225,7 +230,14 @@ def _crossing(context: VerifyContext, use: SlotUse, at: int) -> Finding:
     )
 
 
-def _row_major(dims: tuple[int, ...]) -> tuple[int, ...]:
+def row_major(dims: tuple[int, ...]) -> tuple[int, ...]:
+    """Strides in elements.
+
+    >>> row_major((2, 3, 4))
+    (12, 4, 1)
+    """
+    if not dims:
+        return ()
     strides = [1]
     for dim in reversed(dims[1:]):
         strides.append(strides[-1] * dim)

@@ -105,7 +105,8 @@ class ProblemFinder:
 def finding_of(context: VerifyContext, operator: Operator, problem: Problem) -> Finding:
     """The finding of a problem at one operator."""
     names = {
-        label_of(operator, slot.position): repr(slot.name) for slot in operator.slots
+        label: repr(slot.name)
+        for label, slot in zip(labels_of(operator), operator.slots, strict=True)
     }
     witness = int(operator.task_ids[min(problem.witness, operator.num_tasks - 1)])
     return Finding(
@@ -124,16 +125,23 @@ def finding_of(context: VerifyContext, operator: Operator, problem: Problem) -> 
 
 
 def facts_of(context: VerifyContext, operator: Operator) -> OperatorFacts:
-    """The facts of an operator."""
+    """The facts of an operator; found once for each."""
+    key = (__name__, operator.index)
+    found: OperatorFacts | None = context.memo.get(key)
+    if found is None:
+        found = context.memo[key] = _facts(context, operator)
+    return found
+
+
+def _facts(context: VerifyContext, operator: Operator) -> OperatorFacts:
     layer = context.layer(operator)
     params = None if layer is None else tuple(int(x) for x in layer.params or ())
-    effects = context.effects(operator).slots
     return OperatorFacts(
         task_type=context.catalog.task_type_name(operator.task_type),
         grid=operator.grid_dim,
         slots=tuple(
             _slot_facts(
-                label_of(operator, slot.position),
+                label,
                 slot.tile_dims,
                 slot.tensor_dims,
                 slot.known_dims,
@@ -142,7 +150,9 @@ def facts_of(context: VerifyContext, operator: Operator) -> OperatorFacts:
                 effect,
                 not slot.base_ptrs,
             )
-            for slot, effect in zip(operator.slots, effects, strict=True)
+            for label, slot, effect in zip(
+                labels_of(operator), operator.slots, context.effects(operator).slots, strict=True
+            )
         ),
         params=params,
         is_recorded=operator.origin == "recorded",
@@ -159,16 +169,19 @@ def _slot_facts(
     strides: tuple[int, ...],
     input_map: InputMap,
     effect: SlotEffect,
-    is_null: bool,  # noqa: FBT001  a field of the result
+    is_null: bool,
 ) -> SlotFacts:
     whole = tuple(dim if is_known else None for dim, is_known in zip(dims, known, strict=True))
     return SlotFacts(label, tile, whole, strides, input_map, effect, is_null)
 
 
-def label_of(operator: Operator, position: int) -> str:
-    """`in0` or `out0` of a slot's position."""
-    num_inputs = len(operator.inputs)
-    return f"in{position}" if position < num_inputs else f"out{position - num_inputs}"
+def labels_of(operator: Operator) -> list[str]:
+    """`in0`, `in1`, `out0` ...: what slots are called."""
+    num_inputs = sum(not slot.is_output for slot in operator.slots)
+    return [
+        f"in{place}" if place < num_inputs else f"out{place - num_inputs}"
+        for place in range(len(operator.slots))
+    ]
 
 
 def shown(grid: Grid) -> str:

@@ -107,7 +107,9 @@ def find_misfits(facts: OperatorFacts) -> tuple[Problem, ...]:
         return (chosen,)
     found: list[Problem] = []
     letters = _letters(chosen, facts)
-    for letter, places in letters.items():
+    # A dim that must be whole tells best which of two slots is the wrong one
+    ordered = sorted(letters.items(), key=lambda x: not any(place.is_whole for place in x[1]))
+    for letter, places in ordered:
         found += _wholes(places, facts) or _tiles(letter, letters, facts)
     # A dim that is wrong in itself makes its relations fail too
     spoilt = {problem.slot for problem in found}
@@ -236,7 +238,9 @@ def _partner(
             if other_letter == letter:
                 continue
             for other in others:
-                if other.position == place.position or axis not in other.slot.axes(other.dim, facts.grid):
+                if other.position == place.position or axis not in other.slot.axes(
+                    other.dim, facts.grid
+                ):
                     continue
                 is_wrong = place.is_whole or place.slot.effect.writes
                 wrong, right = (place, other) if is_wrong else (other, place)
@@ -253,9 +257,7 @@ def _partner(
     return None
 
 
-def _map_advice(
-    wrong: _Place, right: _Place, letters: dict[str, list[_Place]], axis: int
-) -> str:
+def _map_advice(wrong: _Place, right: _Place, letters: dict[str, list[_Place]], axis: int) -> str:
     """Where the axis should go in the slot that is split wrongly."""
     for places in letters.values():
         if any(x.position == right.position and x.dim == right.dim for x in places):
@@ -280,15 +282,15 @@ def _not_whole(place: _Place, facts: OperatorFacts) -> Problem:
 
 def _unequal(place: _Place, last: _Place, facts: OperatorFacts) -> Problem:
     both = (place, last)
-    axes = [
-        f"{x.text} is split {_axes_text(x, facts)}" for x in both
-    ]
+    axes = [f"{x.text} is split {_axes_text(x, facts)}" for x in both]
+    # Split alike, so the tensors differ, as far as tiles tell
+    is_alike = place.slot.axes(place.dim, facts.grid) == last.slot.axes(last.dim, facts.grid)
     return Problem(
-        SPLIT_MISMATCH,
+        SHAPE_MISMATCH if is_alike else SPLIT_MISMATCH,
         last.position if place.slot.label == "in0" else place.position,
         f"has tiles of {place.tile} along {place.text} and of {last.tile} along {last.text}: the "
         f"kernel needs {_times(place.factor, last.factor)} ({'; '.join(axes)})",
-        "Map the same grid axis to both dims",
+        "Give them tensors whose dims agree" if is_alike else "Map the same grid axis to both dims",
         witness=facts.num_tasks - 1,
         count=facts.num_tasks,
     )

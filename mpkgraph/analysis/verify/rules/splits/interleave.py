@@ -90,8 +90,11 @@ def find_crossed_parts(context: VerifyContext) -> Iterator[Finding]:
             if call is None or call.op != "fuse_tensors" or not call.num_groups:
                 continue
             groups = call.num_groups
-            chunks = [record.tensor_by_id[x.tensor].dims[0] // groups for x in call.inputs or ()
-                      if x.tensor is not None]
+            chunks = [
+                record.tensor_by_id[x.tensor].dims[0] // groups
+                for x in call.inputs or ()
+                if x.tensor is not None
+            ]
             rows = slot.tile_dims[0]
             if rows and all(chunk % rows == 0 for chunk in chunks):
                 continue

@@ -21,7 +21,8 @@ REST = "..."
 @dataclass(frozen=True, slots=True)
 class Relation:
     """Something that must hold between numbers of an operator, such as
-    `in0.tile[1] == 2 * out0.tile[1]`; see `relations`."""
+    `in0.tile[1] == 2 * out0.tile[1]`; see `relations`.
+    """
 
     text: str
     why: str

@@ -19,7 +19,6 @@ from mpkgraph.errors import TooLargeError
 from mpkgraph.model.coverage import Coverage, cover
 from mpkgraph.model.operator import Operator
 from mpkgraph.model.tile import MAX_ADDRESS, Tile, TileLayout
-from mpkgraph.planner.registered import ALLGATHER_PUT
 from mpkgraph.planner.tiles import grid_points
 
 HOLES = Rule(
@@ -62,7 +61,8 @@ class _Shared:
     """Tasks beyond one a tile."""
     axes: tuple[int, ...]
     """The grid axes along which tasks of one tile differ."""
-    same_inputs: bool
+    same_work: bool
+    """Whether they read the same tiles and learn the same from metadata."""
 
 
 def find_shared_tiles(context: VerifyContext) -> Iterator[Finding]:
@@ -73,17 +73,21 @@ def find_shared_tiles(context: VerifyContext) -> Iterator[Finding]:
         if not _is_plain_write(use) or len(use.tasks) < 2:
             continue
         operator = use.operator
+        facts = facts_of(context, operator)
+        if not has_sound_map(facts.slots[use.slot.position], facts):
+            continue  # which is said already
         inputs = _input_tiles(context, operator, use)
-        key = (operator.grid_dim, use.effect, use.offsets.tobytes(), inputs.tobytes())
+        varies = context.effects(operator).varies_by
+        key = (operator.grid_dim, use.effect, varies, use.offsets.tobytes(), inputs.tobytes())
         if key not in known:
-            known[key] = _shared(use, inputs)
+            known[key] = _shared(use, inputs, varies)
         found = known[key]
+        if found is not None and not found.same_work and not use.effect.is_complete:
+            continue  # parts of equal tiles, which data choose
         if found is not None:
             yield _shared_finding(context, use, found)
             continue
-        if use.effect.disjoint_by or not has_sound_map(
-            facts_of(context, operator).slots[use.slot.position], facts_of(context, operator)
-        ):
+        if use.effect.disjoint_by or not use.effect.is_complete:
             continue
         tiles = use.layout, use.offsets.tobytes()
         if tiles not in overlapping:
@@ -97,15 +101,11 @@ def find_holes(context: VerifyContext) -> Iterator[Finding]:
     """Parts of a tensor that no tile of any operator covers, where its whole dims are known."""
     covered: dict[tuple[object, ...], Coverage | None] = {}
     for name, uses in context.uses_by_tensor.items():
-        writers = [
-            use for use in uses if use.effect.writes and use.effect.footprint != "whole"
-        ]
-        if any(use.effect.writes and use.effect.footprint == "whole" for use in uses):
+        writers = [use for use in uses if use.effect.writes]
+        if not all(use.effect.is_inside_tile for use in writers):
             continue
         if not writers or not all(use.slot.is_output for use in writers):
             continue
-        if any(_is_put(context, use) for use in writers):
-            continue  # the other planes come from other ranks
         first = writers[0]
         if not all(first.slot.known_dims) or not first.layout.has_bytes or first.layout.is_empty:
             continue
@@ -126,17 +126,13 @@ def find_holes(context: VerifyContext) -> Iterator[Finding]:
             yield _hole_finding(context, first, whole, coverage)
 
 
-def _is_put(context: VerifyContext, use: SlotUse) -> bool:
-    return context.catalog.task_type_name(use.operator.task_type) == ALLGATHER_PUT
-
-
 def _is_plain_write(use: SlotUse) -> bool:
-    """A slot whose tasks write exactly their tiles, each once."""
+    """A slot whose tasks write their tiles, or parts of them, each once."""
     effect = use.effect
     return (
         use.slot.is_output
         and effect.access in {"write", "readwrite"}
-        and effect.footprint in {"tile", "whole"}
+        and (effect.is_inside_tile or effect.footprint == "whole")
         and use.operator.num_subtasks == 1
         and use.layout.has_bytes
         and not use.layout.is_empty
@@ -162,25 +158,24 @@ def _input_tiles(context: VerifyContext, operator: Operator, use: SlotUse) -> In
     ]
     rows = [[columns.slot_layouts[x].astype(np.int64), columns.slot_offsets[x]] for x in places]
     # Layouts only tell the parts of fused tensors apart; their numbers differ between model layers
-    for layouts, _ in rows:
-        layouts -= layouts[0]
+    rows = [[layouts - layouts[0], offsets] for layouts, offsets in rows]
     return np.array(rows, dtype=np.int64).reshape(len(places) * 2, len(starts))
 
 
 def _positions(operator: Operator, tasks: IntArray) -> IntArray:
     """(3, tasks): grid positions."""
     if operator.grid_positions is not None:
-        points = operator.grid_positions.T.astype(np.int64)
+        points: IntArray = operator.grid_positions.T.astype(np.int64)
     else:
         points = grid_points(operator.grid_dim, operator.num_subtasks)
-    if len(tasks) == operator.num_tasks:
-        return points
-    return points[:, np.isin(operator.task_ids, tasks)]
+    if len(tasks) < operator.num_tasks:
+        points = points[:, np.isin(operator.task_ids, tasks)]
+    return points
 
 
-def _shared(use: SlotUse, inputs: IntArray) -> _Shared | None:
+def _shared(use: SlotUse, inputs: IntArray, varies: tuple[str, ...]) -> _Shared | None:
     points = _positions(use.operator, use.tasks)
-    disjoint = ["xyz".index(axis) for axis in use.effect.disjoint_by]
+    disjoint = [AXES.index(axis) for axis in use.effect.disjoint_by]
     keys = np.vstack([use.offsets[None, :], points[disjoint]]) if disjoint else use.offsets[None, :]
     _, firsts, tiles = np.unique(keys, axis=1, return_index=True, return_inverse=True)
     tiles = tiles.reshape(-1)
@@ -189,11 +184,13 @@ def _shared(use: SlotUse, inputs: IntArray) -> _Shared | None:
         return None
     owner = firsts[tiles]
     different = (inputs != inputs[:, owner]).any(axis=0)
+    learnt = points[[AXES.index(axis) for axis in varies]]
+    different |= (learnt != learnt[:, owner]).any(axis=0)
     others = different if different.any() else owner != np.arange(len(owner))
     second = int(np.flatnonzero(others)[0])
     axes = tuple(a for a in range(3) if (points[a] != points[a][owner]).any())
     return _Shared(
-        int(owner[second]), second, len(firsts), extra, axes, same_inputs=not different.any()
+        int(owner[second]), second, len(firsts), extra, axes, same_work=not different.any()
     )
 
 
@@ -203,7 +200,7 @@ def _shared_finding(context: VerifyContext, use: SlotUse, found: _Shared) -> Fin
     axes = " and ".join(f"{AXES[a]} ({operator.grid_dim[a]} blocks)" for a in found.axes)
     each = -(-len(use.tasks) // found.num_tiles)
     grid = shown(operator.grid_dim)
-    if found.same_inputs:
+    if found.same_work:
         message = (
             f"{context.name(operator)} computes and writes each tile of {use.tensor!r} {each} "
             f"times: grid axis {axes} splits none of its tensors (grid {grid}, "
@@ -213,7 +210,8 @@ def _shared_finding(context: VerifyContext, use: SlotUse, found: _Shared) -> Fin
     else:
         message = (
             f"{context.name(operator)} writes each tile of {use.tensor!r} {each} times with "
-            f"different results: grid axis {axes} splits what it reads and not this output (grid "
+            f"different results: grid axis {axes} tells the tasks what to read or do, and does not "
+            f"split this output (grid "
             f"{grid}, {found.num_tiles} tiles {list(use.layout.dims)}, {len(use.tasks)} tasks)"
         )
         remedy = (
@@ -221,7 +219,7 @@ def _shared_finding(context: VerifyContext, use: SlotUse, found: _Shared) -> Fin
             f"{use.tensor!r} that it splits in the input"
         )
     return Finding(
-        rule=REPLICATED if found.same_inputs else WRITTEN_TWICE,
+        rule=REPLICATED if found.same_work else WRITTEN_TWICE,
         message=message,
         location=context.location(operator, use.slot),
         remedy=remedy,

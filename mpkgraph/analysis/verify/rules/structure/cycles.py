@@ -33,15 +33,15 @@ def find_cycles(context: VerifyContext) -> Iterator[Finding]:
     for event, following in zip(cycle[:MAX_SHOWN], (*cycle[1:], cycle[0]), strict=False):
         waiting = events.tasks_waiting_on(event)
         tasks.append(int(waiting[np.argmax(events.trigger_nodes[waiting] == following)]))
-    path = " -> ".join(map(str, (*cycle[:MAX_SHOWN], *(() if len(cycle) > MAX_SHOWN else cycle[:1]))))
+    path = " -> ".join(
+        map(str, (*cycle[:MAX_SHOWN], *(() if len(cycle) > MAX_SHOWN else cycle[:1])))
+    )
     stuck = int((context.view.levels.event_levels < 0).sum())
     yield Finding(
         rule=CYCLE,
         message=f"events {path}{' ...' if len(cycle) > MAX_SHOWN else ''} wait for each other "
         f"through tasks {', '.join(map(str, tasks))}: {stuck} events are in or behind the circle",
-        location=context.location(
-            context.operators.of_task(tasks[0]), event=cycle[0]
-        ),
+        location=context.location(context.operators.of_task(tasks[0]), event=cycle[0]),
         remedy=f"Let task {tasks[-1]} trigger an event after event {cycle[-1]}",
         witness=tuple(context.task_ref(x) for x in tasks),
         count=len(cycle),

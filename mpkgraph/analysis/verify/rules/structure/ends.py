@@ -63,7 +63,7 @@ def find_lost_ends(context: VerifyContext) -> Iterator[Finding]:
             rule=END_NOT_REACHED,
             message=f"{subject(context, operator, tasks)} has {len(tasks)} tasks that {what}: the "
             f"end (event {int(ends[0])}) does not wait for them",
-            location=context.location(operator, event=event if 0 <= event else None),
+            location=context.location(operator, event=event if event >= 0 else None),
             remedy=f"Let tasks that nothing waits for trigger event {int(ends[0])}",
             witness=(context.task_ref(task),),
             count=len(tasks),

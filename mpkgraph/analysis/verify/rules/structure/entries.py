@@ -105,56 +105,87 @@ def _fixed(context: VerifyContext) -> Iterator[tuple[int | None, int | None, str
             text = f"task {task} is {is_what}, the runtime takes it for {names.get(wanted)}"
             yield task, None, text, f"Put a {names.get(wanted)} task there"
     if graph.num_events <= LAUNCH_EVENT:
-        yield None, None, f"there are {graph.num_events} events, events 0 and 1 are needed", (
-            "Put the termination and launch events first"
+        yield (
+            None,
+            None,
+            f"there are {graph.num_events} events, events 0 and 1 are needed",
+            ("Put the termination and launch events first"),
         )
         return
     for event, wanted in enumerate((EVENT_TERMINATION, EVENT_LAUNCH_DEPENDENT_TASKS)):
         found = int(events.event_types[event])
         if found != wanted:
             type_names = context.catalog.event_types
-            yield None, event, (
-                f"event {event} is of type {type_names.get(found, found)}, the runtime needs "
-                f"{type_names.get(wanted)} there"
-            ), f"Make its type {wanted}"
+            yield (
+                None,
+                event,
+                (
+                    f"event {event} is of type {type_names.get(found, found)}, the runtime needs "
+                    f"{type_names.get(wanted)} there"
+                ),
+                f"Make its type {wanted}",
+            )
     if graph.num_tasks > 1 and (
         int(tasks.trigger_indices[1]) != LAUNCH_EVENT or events.num_triggers[LAUNCH_EVENT] != 1
     ):
-        yield 1, LAUNCH_EVENT, (
-            f"task 1 triggers event {int(tasks.trigger_indices[1])} and event 1 needs "
-            f"{int(events.num_triggers[LAUNCH_EVENT])} triggers: task 1 must launch all others by "
-            "triggering event 1, which needs 1"
-        ), "Let task 1 trigger event 1, with num_triggers 1"
+        yield (
+            1,
+            LAUNCH_EVENT,
+            (
+                f"task 1 triggers event {int(tasks.trigger_indices[1])} and event 1 needs "
+                f"{int(events.num_triggers[LAUNCH_EVENT])} triggers: task 1 must launch all "
+                "others by triggering event 1, which needs 1"
+            ),
+            "Let task 1 trigger event 1, with num_triggers 1",
+        )
     first, last = int(events.first_task_ids[1]), int(events.last_task_ids[1])
     if first < ids.NUM_FIXED_TASKS or last > graph.num_tasks:
-        yield None, LAUNCH_EVENT, (
-            f"event 1 launches [{first}, {last}), which is more than tasks "
-            f"{ids.NUM_FIXED_TASKS} to {graph.num_tasks - 1}"
-        ), f"Make its range [{ids.NUM_FIXED_TASKS}, {graph.num_tasks})"
+        yield (
+            None,
+            LAUNCH_EVENT,
+            (
+                f"event 1 launches [{first}, {last}), which is more than tasks "
+                f"{ids.NUM_FIXED_TASKS} to {graph.num_tasks - 1}"
+            ),
+            f"Make its range [{ids.NUM_FIXED_TASKS}, {graph.num_tasks})",
+        )
     others = np.flatnonzero(
         ~np.isin(events.event_types[2:], (EVENT_EMPTY, EVENT_END_OF_TASK_GRAPH))
     )
     if len(others):
         event = int(others[0]) + 2
         kind = context.catalog.event_types.get(int(events.event_types[event]), "an unknown type")
-        yield None, event, (
-            f"{len(others)} events after event 1 are neither empty nor the end: event {event} is "
-            f"{kind}, so the runtime acts on it although event 1 has launched all tasks"
-        ), f"Make the type of event {event} {EVENT_EMPTY}"
+        yield (
+            None,
+            event,
+            (
+                f"{len(others)} events after event 1 are neither empty nor the end: event {event} "
+                f"is {kind}, so the runtime acts on it although event 1 has launched all tasks"
+            ),
+            f"Make the type of event {event} {EVENT_EMPTY}",
+        )
     reserved = np.flatnonzero(
         (tasks.trigger_indices[2:] >= 0) & (tasks.trigger_indices[2:] <= LAUNCH_EVENT)
     )
     if len(reserved):
         task = int(reserved[0]) + 2
-        yield task, int(tasks.trigger_indices[task]), (
-            f"{len(reserved)} tasks trigger event 0 or 1: task {task} triggers event "
-            f"{int(tasks.trigger_indices[task])}, which is the runtime's"
-        ), "Trigger the event of the tasks that wait, or the end"
+        yield (
+            task,
+            int(tasks.trigger_indices[task]),
+            (
+                f"{len(reserved)} tasks trigger event 0 or 1: task {task} triggers event "
+                f"{int(tasks.trigger_indices[task])}, which is the runtime's"
+            ),
+            "Trigger the event of the tasks that wait, or the end",
+        )
     ends = np.flatnonzero(events.event_types == EVENT_END_OF_TASK_GRAPH)
     if len(ends) > 1:
-        yield None, int(ends[0]), (
-            f"{len(ends)} events end the graph: {', '.join(map(str, ends[:4].tolist()))}"
-        ), "Keep the last one"
+        yield (
+            None,
+            int(ends[0]),
+            (f"{len(ends)} events end the graph: {', '.join(map(str, ends[:4].tolist()))}"),
+            "Keep the last one",
+        )
 
 
 def find_null_tasks(context: VerifyContext) -> Iterator[Finding]:

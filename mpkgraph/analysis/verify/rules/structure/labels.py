@@ -73,8 +73,7 @@ def find_metadata_mismatches(context: VerifyContext) -> Iterator[Finding]:
         wanted = int(column[at if place is None else int(place[at])])
         point = operator.grid_position(at)
         is_told_apart = profile != DEFAULT_METADATA or any(
-            slot.footprint != "tile" or slot.disjoint_by
-            for slot in context.effects(operator).slots
+            slot.footprint != "tile" or slot.disjoint_by for slot in context.effects(operator).slots
         )
         yield Finding(
             rule=METADATA,
@@ -132,8 +131,8 @@ def _places(operator: Operator) -> np.ndarray[tuple[int], np.dtype[np.int64]] | 
     _, y, z = operator.grid_dim
     points = operator.grid_positions.astype(np.int64)
     point: np.ndarray[tuple[int], np.dtype[np.int64]] = (
-        (points[:, 0] * y + points[:, 1]) * z + points[:, 2]
-    )
+        points[:, 0] * y + points[:, 1]
+    ) * z + points[:, 2]
     return point * operator.num_subtasks  # subtasks of a point have the same metadata
 
 

@@ -96,9 +96,7 @@ def _verdict(
     return f". With {placement[0]} workers it runs; with one it hangs", "warning"
 
 
-def hanging_tasks(
-    context: VerifyContext, num_workers: int, num_schedulers: int | None
-) -> IntArray:
+def hanging_tasks(context: VerifyContext, num_workers: int, num_schedulers: int | None) -> IntArray:
     """Tasks that never run when each worker runs its queue in order; none in a sound graph."""
     events, graph = context.view.all_ranks, context.graph
     workers = assign_workers(graph.num_tasks, num_workers, num_schedulers).tolist()
