@@ -29,6 +29,8 @@ class VerifyOptions:
     num_workers: int | None = None
     """Workers of the GPU: adds what static placement orders, and hangs of that placement."""
     num_schedulers: int | None = None
+    num_multiprocessors: int | None = None
+    """Of the GPU, where the user names one."""
     target_cc: int | None = None
     """None takes the record's."""
 
