@@ -132,9 +132,12 @@ def _access(use: SlotUse, place: int, runs: BoolArray, peers: PeerOrder) -> Acce
         return None
     kind: Kind = "read"
     is_put = use.effect.writes_remotely
-    if is_put and layout.dims:
-        # Declared as all ranks' planes from its own on, it puts its own alone
-        layout = TileLayout((1, *layout.dims[1:]), layout.strides, layout.element_bytes)
+    if is_put and layout.element_bytes and layout.strides[0] > 0:
+        # Declared from this rank's plane on; together its peers put all planes but that
+        layout = TileLayout(
+            (slot.tensor_dims[0], *layout.dims[1:]), layout.strides, layout.element_bytes
+        )
+        offsets = offsets % (layout.strides[0] * (layout.element_bytes or 1))
     if use.effect.writes or is_put:
         kind = "accumulate" if use.effect.access == "accumulate" else "write"
     return Access(use, kind, layout, offsets, tasks, place, peers.num_tasks if is_put else 0)

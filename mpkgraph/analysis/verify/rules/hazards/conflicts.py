@@ -85,6 +85,7 @@ def walk_conflicts(
         conflicts: list[Conflict] = []
         before = {x.tensor: list(states[x.tensor].written) for x in accesses if x.tensor in states}
         arriving: list[tuple[_TensorState, _Live]] = []
+        between: list[tuple[_Live, Access]] = []
         for access in accesses:
             if access.tensor not in changing:
                 continue
@@ -103,9 +104,12 @@ def walk_conflicts(
                         )
                     )
                 settled = conflict is None or not conflict[1]
-                if prune and settled and not apart:
-                    _imply(live, access, unions)
+                if prune and settled and not apart and _stands_after(live, access):
+                    between.append((live, access))
             arriving.append((state, _Live(access)))
+        # Only now: accesses of one operator are in no order among each other
+        for live, access in between:
+            _imply(live, access, unions)
         for state, live in arriving:
             state.live = [x for x in state.live if not conflicts_with(x.access.kind) <= x.implied]
             state.live.append(live)
@@ -136,12 +140,16 @@ def _are_apart(context: VerifyContext, earlier: Access, later: Access) -> bool:
     )
 
 
+def _stands_after(live: _Live, access: Access) -> bool:
+    """Whether an access is ordered after `live`, wherever both touch a byte."""
+    return access.kind in conflicts_with(live.access.kind) or access.kind in live.implied
+
+
 def _imply(live: _Live, access: Access, unions: Unions) -> None:
     """An access that stands between: what must come after it comes after `live` too."""
-    if access.kind in conflicts_with(live.access.kind) or access.kind in live.implied:
-        more = conflicts_with(access.kind) - live.implied
-        if more and unions.covers([access], live.access):
-            live.implied |= more
+    more = conflicts_with(access.kind) - live.implied
+    if more and unions.covers([access], live.access):
+        live.implied |= more
 
 
 def _hazard(earlier: Access, later: Access) -> Hazard:
