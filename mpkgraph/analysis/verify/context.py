@@ -61,7 +61,7 @@ class VerifyContext:
     record: PipelineRecord | None = None
     """None: operators are recovered from the tasks, and rules that need a record are skipped."""
     options: VerifyOptions = VerifyOptions()
-    memo: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)
+    memo: dict[Hashable, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
     """What rules of one family keep for each other; a key starts with the module's name."""
 
     @cached_property

@@ -11,6 +11,9 @@ from mpkgraph.analysis.verify.rules.kind import RankCheckRow
 from mpkgraph.analysis.verify.rules.ranks.remote import named_ranks
 from mpkgraph.analysis.verify.rules.splits.facts import shown
 
+COLLECTIVE = "NVSHMEM"
+"""In the names of task types that several ranks run together."""
+
 RANKS_DIFFER = Rule(
     code="MPK603",
     name="ranks-differ",
@@ -142,8 +145,9 @@ def _world(context: VerifyContext, text: str, remedy: str) -> Finding:
 
 
 def _needs_peers(context: VerifyContext) -> bool:
-    return len(named_ranks(context)) > 1 or (
-        context.record is not None and context.record.num_gpus > 1
+    """Whether its tasks signal other ranks, or work together with theirs."""
+    return len(named_ranks(context)) > 1 or any(
+        COLLECTIVE in context.catalog.task_type_name(x.task_type) for x in context.operators
     )
 
 

@@ -316,11 +316,14 @@ def _relations(signature: Signature, facts: OperatorFacts) -> Iterator[Problem]:
         if ".dim" in relation.text and not facts.is_recorded:
             continue
         slots = [x for x in judged.labels if facts.slot(x) is not None]
-        label = next((x for x in slots if x.startswith("out")), slots[-1])
+        label = next((x for x in reversed(slots) if x.startswith("out")), None)
+        label = label or (slots[-1] if slots else facts.slots[-1].label)
         position = next(i for i, slot in enumerate(facts.slots) if slot.label == label)
         numbers = ", ".join(f"{name} is {number}" for name, number in judged.numbers)
         names = ", ".join(f"{x} {{{x}}}" for x in slots)
-        rule = SHAPE_MISMATCH if ".tile" not in relation.text else SPLIT_MISMATCH
+        of = f" (of {names})" if names else ""
+        is_split = ".tile" in relation.text or "grid" in relation.text
+        rule = SPLIT_MISMATCH if is_split else SHAPE_MISMATCH
         if relation.cuts_heads:
             rule = HEAD_CUT
         elif ".stride" in relation.text:
@@ -328,8 +331,7 @@ def _relations(signature: Signature, facts: OperatorFacts) -> Iterator[Problem]:
         yield Problem(
             rule,
             position,
-            f"breaks {relation.text} (of {names}): {relation.why}; {numbers} "
-            f"(grid {shown(facts.grid)})",
+            f"breaks {relation.text}{of}: {relation.why}; {numbers} (grid {shown(facts.grid)})",
             f"Choose dims, maps and grid so that {relation.text}",
             count=facts.num_tasks,
         )

@@ -1,8 +1,8 @@
 """Relations between numbers of an operator, written as they are read: `in0.tile[1] == p[0]`.
 
-Names are `inN` and `outN` with `.tile`, `.dim` (of the whole tensor) and `.stride`, and `p` for the
-ints that the layer was registered with. A relation about a number that is not known (a dim without
-a record, a slot given as None) is not judged.
+Names are `inN` and `outN` with `.tile`, `.dim` (of the whole tensor) and `.stride`, `grid`, and `p`
+for the ints that the layer was registered with. A relation about a number that is not known (a dim
+without a record, a slot given as None) is not judged.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def judge(text: str, facts: OperatorFacts) -> Judged | None:
     except UnknownNumberError:
         return None
     holds = _COMPARE[type(compare.ops[0])](left, right)
-    labels = dict.fromkeys(name.partition(".")[0] for name in numbers if not name.startswith("p["))
+    labels = dict.fromkeys(name.partition(".")[0] for name in numbers if "." in name)
     return Judged(holds, left, right, tuple(labels), tuple(numbers.items()))
 
 
@@ -82,6 +82,8 @@ def _value(node: ast.expr, facts: OperatorFacts, numbers: dict[str, int]) -> int
             if params is None or index >= len(params):
                 raise UnknownNumberError
             return numbers.setdefault(ast.unparse(node), params[index])
+        case ast.Subscript(value=ast.Name(id="grid"), slice=place):
+            return numbers.setdefault(ast.unparse(node), facts.grid[_index(place)])
         case ast.Subscript(value=ast.Attribute(value=ast.Name(id=label), attr=what), slice=place):
             return numbers.setdefault(ast.unparse(node), _of_slot(facts, label, what, place))
     raise ValueError(f"no number: {ast.unparse(node)}")

@@ -108,6 +108,12 @@ _SILU = _of(
     ),
 )
 
+_SCALES = "each block of 128 along the sum has a scale"
+_PACKED_SCALES = (
+    Relation("in0.dim[1] <= 512 * in1.dim[0]", f"{_SCALES}, four of them in a word"),
+    Relation("in2.dim[1] <= 512 * in3.dim[1]", f"{_SCALES}, four of them in a word"),
+)
+
 _DENSE = {
     "TASK_LINEAR": _LINEAR,
     "TASK_LINEAR_HOPPER": _LINEAR,
@@ -121,8 +127,10 @@ _DENSE = {
     "TASK_LINEAR_WITH_RESIDUAL_SM100": _RESIDUAL,
     "TASK_SPLITK_LINEAR_SWAPAB_HOPPER": _of("b k, n k -> b n"),
     "TASK_SPLITK_LINEAR_SM100": _of("b k, n k -> b n"),
-    "TASK_LINEAR_FP8_SM100": _of("b K, * *, n K, n * -> b n"),
-    "TASK_LINEAR_FP8_WITH_RESIDUAL_SM100": _of("b K, * *, n K, n *, b n -> b n"),
+    "TASK_LINEAR_FP8_SM100": _of("b K, * *, n K, n * -> b n", relations=_PACKED_SCALES),
+    "TASK_LINEAR_FP8_WITH_RESIDUAL_SM100": _of(
+        "b K, * *, n K, n *, b n -> b n", relations=_PACKED_SCALES
+    ),
     "TASK_RMS_NORM": _NORM,
     "TASK_RMS_NORM_HOPPER": _NORM,
     "TASK_RMS_NORM_LINEAR": _of("b K, ... K, n K -> b n"),
@@ -142,6 +150,7 @@ _PARTIAL = _of(
     "B * -> B p, B p",
     relations=(
         Relation("out0.tile[1] == 1", "a task finds one maximum a row"),
+        Relation("out0.dim[1] == p[0]", "the number of tasks is the row stride of the results"),
         Relation(
             "in0.tile[1] * out0.dim[1] == in0.dim[1]",
             "the kernel takes chunks x tasks for the row stride of the logits",
@@ -163,19 +172,36 @@ _SAMPLING = {
 _MASK = Relation("in3.dim[0] == in1.dim[0] + 1", "the mask lists the experts, then their number")
 _MASK_FP8 = Relation("in5.dim[0] == in2.dim[0] + 1", _MASK.why)
 _MASK_OUT = Relation("out2.dim[0] == out1.dim[0] + 1", _MASK.why)
-_W13 = _of("B K, E n K, E B, * -> B t n", relations=(_MASK,))
-_W2 = _of("B t K, E n K, E B, * -> B t n", relations=(_MASK,))
+_W13 = "B K, E n K, E B, * -> B t n"
+_W2 = "B t K, E n K, E B, * -> B t n"
+
+
+def _lanes(stride: int) -> Relation:
+    """A task takes every `stride`-th active expert, a number in the kernel's code."""
+    why = f"a task takes every {stride}th active expert: with fewer lanes some are never computed"
+    return Relation(f"{stride} <= grid[0]", why)
+
 
 _EXPERTS = {
-    "TASK_MOE_W13_LINEAR_SM90": _W13,
-    "TASK_MOE_W13_LINEAR_SM100": _W13,
-    "TASK_MOE_W2_LINEAR_SM90": _W2,
-    "TASK_MOE_W2_LINEAR_SM100": _W2,
+    "TASK_MOE_W13_LINEAR_SM90": _of(_W13, relations=(_MASK, _lanes(5))),
+    "TASK_MOE_W13_LINEAR_SM100": _of(_W13, relations=(_MASK, _lanes(10))),
+    "TASK_MOE_W2_LINEAR_SM90": _of(_W2, relations=(_MASK, _lanes(4))),
+    "TASK_MOE_W2_LINEAR_SM100": _of(_W2, relations=(_MASK, _lanes(8))),
     "TASK_MOE_W13_FP8_SM100": _of(
-        "B K, B *, E n K, E n *, E B, * -> B t n", relations=(_MASK_FP8,)
+        "B K, B *, E n K, E n *, E B, * -> B t n",
+        relations=(
+            _MASK_FP8,
+            Relation("in0.dim[1] <= 128 * in1.dim[1]", _SCALES),
+            Relation("in2.dim[2] <= 128 * in3.dim[2]", _SCALES),
+        ),
     ),
     "TASK_MOE_W2_FP8_SM100": _of(
-        "B t K, B t *, E n K, E n *, E B, * -> B t n", relations=(_MASK_FP8,)
+        "B t K, B t *, E n K, E n *, E B, * -> B t n",
+        relations=(
+            _MASK_FP8,
+            Relation("in0.dim[2] <= 128 * in1.dim[2]", _SCALES),
+            Relation("in2.dim[2] <= 128 * in3.dim[2]", _SCALES),
+        ),
     ),
     "TASK_MOE_TOPK_SOFTMAX_SM100": _of("b E -> b *, E b, *", relations=(_MASK_OUT,)),
     "TASK_MOE_TOPK_SIGMOID_SM100": _of("b E, E -> b *, E b, *", relations=(_MASK_OUT,)),
@@ -243,6 +269,88 @@ _ATTENTIONS = {
     "TASK_PAGED_ATTENTION_SPLIT_KV_MERGE_SM100": _MERGE,
 }
 
+# --- latent attention ------------------------------------------------------------------------
+
+_LATENT_WIDTH = "a row of the cache is the latent part, then the rotary part"
+_HEAD_WIDTH = "a row has the width of a head for each head"
+_ROW = "keys are 576 wide: 512 latent and 64 rotary columns"
+_PARTIALS = "each block of partial results has its sums of exponents"
+_LATENT_DECODING = _of(
+    "..., ... -> ..., ...",
+    relations=(
+        Relation("in0.dim[1] % 576 == 0", _ROW),
+        Relation("in1.dim[1] == 576", _ROW),
+        Relation("out0.dim[0] == out1.dim[0]", _PARTIALS),
+    ),
+)
+_LATENT_REDUCTION = _of(
+    "..., ... -> ...", relations=(Relation("in0.dim[0] == in1.dim[0]", _PARTIALS),)
+)
+
+_LATENT = {
+    "TASK_MLA_KV_GATHER_SM100": _of(
+        "* *, * *, * * *, * *",
+        relations=(
+            Relation("in0.dim[1] == p[1]", _LATENT_WIDTH),
+            Relation("in2.dim[2] == p[0]", _LATENT_WIDTH),
+            Relation("in2.dim[1] == p[2]", "pages are as long as the layer was told"),
+            Relation("in3.dim[1] == p[0]", _LATENT_WIDTH),
+        ),
+    ),
+    "TASK_MLA_KV_GATHER_SPLIT_SM100": _of(
+        "* *, * *, * * *, * *, * *",
+        relations=(
+            Relation("in0.dim[1] == p[1]", _LATENT_WIDTH),
+            Relation("in2.dim[2] == p[0]", _LATENT_WIDTH),
+            Relation("in2.dim[1] == p[2]", "pages are as long as the layer was told"),
+            Relation("in3.dim[1] == p[1]", _LATENT_WIDTH),
+            Relation("in4.dim[1] + p[1] == p[0]", _LATENT_WIDTH),
+        ),
+    ),
+    "TASK_MLA_PREFILL_SM100": _of(
+        "* *, * *, * *, * *, * *",
+        relations=(
+            Relation("in0.dim[1] == p[0] * p[2]", _HEAD_WIDTH),
+            Relation("in1.dim[1] == p[0] * p[3]", _HEAD_WIDTH),
+            Relation("in2.dim[1] == p[2]", _LATENT_WIDTH),
+            Relation("in3.dim[1] == p[3]", _LATENT_WIDTH),
+            Relation("in4.dim[1] == p[0] * p[4]", _HEAD_WIDTH),
+        ),
+    ),
+    "TASK_MLA_MTP_DECODE_SM100": _LATENT_DECODING,
+    "TASK_MLA_MTP_DECODE_TP2_SM100": _LATENT_DECODING,
+    "TASK_MLA_MTP_DECODE_TP4_SM100": _LATENT_DECODING,
+    "TASK_MLA_MTP_DECODE_TP8_SM100": _LATENT_DECODING,
+    "TASK_MLA_MTP_REDUCE_SM100": _LATENT_REDUCTION,
+    "TASK_MLA_MTP_DECODE_TP2_REDUCE_SM100": _LATENT_REDUCTION,
+    "TASK_MLA_MTP_DECODE_TP4_REDUCE_SM100": _LATENT_REDUCTION,
+    "TASK_MLA_MTP_DECODE_TP8_REDUCE_SM100": _LATENT_REDUCTION,
+}
+
+# --- several tokens at a time -----------------------------------------------------------------
+
+_DRAFTS = "a row has the draft tokens that the layer was told"
+_SLOTS = Relation("out0.dim[1] == p[1]", "a row of the target has the slots that it was told")
+
+_TOKENS = {
+    "TASK_MTP_VERIFY_STRICT": _of(
+        "* *, * * -> ..., * *",
+        relations=(
+            Relation("in0.dim[1] == p[0]", _DRAFTS),
+            Relation("in1.dim[1] == p[0] + 1", f"{_DRAFTS}, and one more"),
+        ),
+    ),
+    "TASK_MTP_TOKEN_SCATTER": _of("... -> * *", relations=(_SLOTS,)),
+    "TASK_MTP_FLOAT_SCATTER": _of("... -> * *", relations=(_SLOTS,)),
+    "TASK_MTP_PREPARE_VERIFY": _of(
+        "..., * *, * *, ... -> ...",
+        relations=(
+            Relation("in1.dim[1] == p[0]", _DRAFTS),
+            Relation("in2.dim[1] == p[1]", "a row of tokens is as long as the layer was told"),
+        ),
+    ),
+}
+
 # --- several GPUs -----------------------------------------------------------------------------
 
 _RANKS = {
@@ -266,6 +374,6 @@ _RANKS = {
 }
 
 SIGNATURES: Mapping[str, Signature] = MappingProxyType(
-    {**_DENSE, **_SAMPLING, **_EXPERTS, **_ATTENTIONS, **_RANKS}
+    {**_DENSE, **_SAMPLING, **_EXPERTS, **_ATTENTIONS, **_LATENT, **_TOKENS, **_RANKS}
 )
 """By name of the task type. Types without a row tell their work apart by metadata alone."""

@@ -72,9 +72,8 @@ def find_metadata_mismatches(context: VerifyContext) -> Iterator[Finding]:
         column = expected[FIELDS.index(field)]
         wanted = int(column[at if place is None else int(place[at])])
         point = operator.grid_position(at)
-        is_told_apart = profile != DEFAULT_METADATA or any(
-            slot.footprint != "tile" or slot.disjoint_by for slot in context.effects(operator).slots
-        )
+        effects = context.effects(operator)
+        is_told_apart = bool(effects.varies_by) or any(x.disjoint_by for x in effects.slots)
         yield Finding(
             rule=METADATA,
             message=f"{context.name(operator)} has {int(wrong.sum())} tasks whose metadata is of "
@@ -85,7 +84,7 @@ def find_metadata_mismatches(context: VerifyContext) -> Iterator[Finding]:
             witness=(context.task_ref(task),),
             count=int(wrong.sum()),
             # Kernels that work on their tile alone do not look
-            severity_here=None if is_told_apart else "warning",
+            severity_here=None if is_told_apart or profile != DEFAULT_METADATA else "warning",
         )
 
 

@@ -1,0 +1,112 @@
+"""Ranks: two ranks of one pipeline, with one of them changed a rule."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from mpkgraph.analysis.verify.context import VerifyContext
+from tests.analysis.verify.rules.mutated import (
+    add_events,
+    codes,
+    findings,
+    planned,
+    set_tasks,
+    with_graph,
+)
+from tests.pipelines.kit import attach, block, record_of
+
+HIDDEN = 512
+
+
+def all_reduce(kernel: Any, grid: int = 8) -> None:
+    x, w = attach(kernel, "x", 8, HIDDEN), attach(kernel, "w", HIDDEN, HIDDEN)
+    partial = kernel.new_tensor(dims=(8, HIDDEN), name="partial", io_category="nvshmem_tensor")
+    buffer = kernel.new_tensor(dims=(2, 8, HIDDEN), name="buffer", io_category="nvshmem_tensor")
+    out = attach(kernel, "out", 8, HIDDEN)
+    kernel.linear_layer(x, w, partial, (grid, 1, 1), block(kernel))
+    kernel.allreduce_layer(partial, buffer, out, (grid, 1, 1), block(kernel))
+
+
+def rank(number: int, grid: int = 8, world_size: int = 2) -> VerifyContext:
+    record = record_of(
+        lambda kernel: all_reduce(kernel, grid), world_size=world_size, mpi_rank=number
+    )
+    return planned(record)
+
+
+@pytest.fixture(scope="module")
+def both() -> tuple[VerifyContext, VerifyContext]:
+    return rank(0), rank(1)
+
+
+def put_tasks(context: VerifyContext) -> Any:
+    return context.operators[1].task_ids
+
+
+def test_two_sound_ranks_are_clean(both):
+    assert not findings("ranks", *both)
+    assert not findings("structure", *both)
+    assert not findings("ranks", *(replace(context, record=None) for context in both))
+
+
+def test_a_trigger_on_which_nothing_waits(both):
+    task = int(put_tasks(both[0])[3])
+    event = both[0].graph.tasks.trigger_events[task]
+    end = both[0].graph.num_events - 1
+    graph = set_tasks(both[0].graph, "trigger_events", task, event + (end - (int(event) & 0xFFFF)))
+    got = findings("ranks", with_graph(both[0], graph), both[1])
+    assert codes(got) == ["MPK601", "MPK602"]
+    assert got[0].witness[0].task_id == task
+    assert (got[0].location.rank, got[1].location.rank) == (0, 1)
+    assert "needs 1 and gets 0" in got[1].message
+
+
+def test_an_event_that_needs_another_number_of_puts(both):
+    event = int(both[1].graph.tasks.dependent_indices[both[1].operators[2].task_ids[0]])
+    graph = add_events(both[1].graph, "num_triggers", event, 1)
+    (finding,) = findings("ranks", both[0], with_graph(both[1], graph))
+    assert finding.rule.code == "MPK602"
+    assert (finding.location.rank, finding.location.event) == (1, event)
+
+
+def test_counts_are_told_from_one_rank_alone(both):
+    event = int(both[0].graph.tasks.dependent_indices[both[0].operators[2].task_ids[0]])
+    graph = add_events(both[0].graph, "num_triggers", event, 1)
+    got = findings("ranks", with_graph(both[0], graph))
+    assert codes(got) == ["MPK602", "MPK604"]
+
+
+def test_graphs_that_differ(both):
+    got = findings("ranks", both[0], rank(1, grid=4))
+    assert "MPK603" in codes(got)
+    finding = next(x for x in got if x.rule.code == "MPK603")
+    assert "8x1x1" in finding.message
+    assert "4x1x1" in finding.message
+
+
+def test_ranks_that_do_not_talk_may_differ():
+    def build(kernel: Any, rows: int) -> None:
+        x, w = attach(kernel, "x", rows, HIDDEN), attach(kernel, "w", HIDDEN)
+        kernel.rmsnorm_layer(x, w, attach(kernel, "out", rows, HIDDEN), (rows, 1, 1), (256, 1, 1))
+
+    one, two = (
+        planned(record_of(lambda kernel, n=rows: build(kernel, n), world_size=2, mpi_rank=number))
+        for number, rows in enumerate((8, 4))
+    )
+    assert not findings("ranks", one, two)
+
+
+def test_a_missing_rank(both):
+    (finding,) = findings("ranks", both[1])
+    assert (finding.rule.code, finding.severity) == ("MPK604", "warning")
+    assert "rank 0 is missing" in finding.message
+
+
+def test_world_sizes_that_differ(both):
+    got = findings("ranks", both[0], rank(1, world_size=3))
+    assert "MPK605" in codes(got)
+    got = findings("ranks", both[0], both[0], both[1])
+    assert "MPK605" in codes(got)

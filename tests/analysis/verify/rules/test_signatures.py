@@ -1,0 +1,95 @@
+"""Signatures and relations: they name real slots, and say what they mean."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from mpkgraph.analysis.verify.rules.splits.facts import facts_of
+from mpkgraph.analysis.verify.rules.splits.relations import judge
+from mpkgraph.analysis.verify.rules.splits.signatures import SIGNATURES, parse
+from mpkgraph.catalog.registered import REGISTERED_TASKS
+from mpkgraph.model.record import PipelineRecord
+from tests.analysis.verify.rules.mutated import planned
+from tests.analysis.verify.rules.test_splits import linear, paged_attention
+from tests.pipelines.kit import record_of
+
+SLOTS = {row.task_type: (row.num_inputs, row.num_outputs) for row in REGISTERED_TASKS.values()}
+
+
+@pytest.mark.parametrize("task_type", SIGNATURES)
+def test_a_signature_has_the_slots_of_its_task_type(task_type):
+    num_inputs, num_outputs = SLOTS[task_type]
+    for text in SIGNATURES[task_type].texts:
+        inputs, _, outputs = text.partition("->")
+        assert len(inputs.split(",")) == num_inputs
+        assert len([x for x in outputs.split(",") if x.strip()]) == num_outputs
+        assert len(parse(text)) == num_inputs + num_outputs
+
+
+@pytest.mark.parametrize("task_type", SIGNATURES)
+def test_relations_name_slots_and_ints_that_are_there(task_type):
+    import re
+
+    num_inputs, num_outputs = SLOTS[task_type]
+    params = max(len(x.params) for x in REGISTERED_TASKS.values() if x.task_type == task_type)
+    for relation in SIGNATURES[task_type].relations:
+        for kind, number in re.findall(r"\b(in|out)(\d)\.(?:tile|dim|stride)\[", relation.text):
+            assert int(number) < (num_inputs if kind == "in" else num_outputs)
+        for number in re.findall(r"\bp\[(\d+)\]", relation.text):
+            assert int(number) < params
+
+
+def test_judging_a_relation():
+    context = planned(record_of(linear))
+    facts = facts_of(context, context.operators[0])
+    judged = judge("in1.tile[0] == out0.tile[1]", facts)
+    assert judged is not None
+    assert judged.holds
+    assert judged.labels == ("in1", "out0")
+    assert dict(judged.numbers) == {"in1.tile[0]": 64, "out0.tile[1]": 64}
+    judged = judge("2 * in1.tile[0] + 1 <= grid[0]", facts)
+    assert judged is not None
+    assert (judged.holds, judged.left, judged.right) == (False, 129, 8)
+
+
+@pytest.mark.parametrize(
+    "text", ["in5.tile[0] == 1", "in0.tile[7] == 1", "p[0] == 1", "in0.dim[0] == p[3]"]
+)
+def test_an_unknown_number_is_not_judged(text):
+    context = planned(record_of(linear))
+    assert judge(text, facts_of(context, context.operators[0])) is None
+
+
+def test_a_slot_that_was_given_none_is_not_judged():
+    context = planned(record_of(paged_attention))
+    facts = facts_of(context, context.operators[0])
+    assert judge("in3.tile[0] == 1", facts) is None
+    assert judge("in1.dim[2] == p[1]", replace(facts, params=None)) is None
+
+
+@pytest.mark.parametrize("text", ["1 + 1", "in0 == 1", "1 < 2", "f(1) == 1", "1 == 1 == 1"])
+def test_a_text_that_is_no_relation_is_refused(text):
+    context = planned(record_of(linear))
+    with pytest.raises(ValueError, match="no "):
+        judge(text, facts_of(context, context.operators[0]))
+
+
+def test_experts_that_no_lane_takes():
+    from tests.analysis.verify.rules.mutated import codes, findings
+    from tests.pipelines.kit import attach, block
+
+    def record(lanes: int) -> PipelineRecord:
+        def build(kernel):
+            x, w = attach(kernel, "x", 8, 512), attach(kernel, "w", 16, 256, 512)
+            route = attach(kernel, "route", 16, 8, dtype="int32")
+            mask, out = attach(kernel, "mask", 17, dtype="int32"), attach(kernel, "out", 8, 2, 256)
+            kernel.moe_w13_linear_layer(x, w, route, mask, out, (lanes, 2, 1), block(kernel))
+
+        return record_of(build, 100)
+
+    assert not findings("splits", planned(record(10)))
+    got = findings("splits", planned(record(8)))
+    assert codes(got) == ["MPK110"]
+    assert "every 10th active expert" in got[0].message

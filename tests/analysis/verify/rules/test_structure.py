@@ -1,0 +1,322 @@
+"""Structure: a sound graph with one column changed a rule, which gives exactly that rule."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mpkgraph.analysis.verify.context import VerifyContext
+from mpkgraph.analysis.verify.rules.structure.queues import hanging_tasks
+from mpkgraph.analysis.workers import assign_workers
+from mpkgraph.catalog import EVENT_EMPTY
+from mpkgraph.model import ids
+from mpkgraph.model.graph import NULL_TASK_TYPE, TaskGraph
+from tests.analysis.verify.rules.mutated import (
+    add_events,
+    bare,
+    codes,
+    findings,
+    planned,
+    set_events,
+    set_tasks,
+    with_graph,
+)
+from tests.pipelines import odd
+from tests.pipelines.kit import attach, attach_all, block, record_of
+
+HIDDEN = 512
+NORM, LINEAR, LAST = slice(2, 10), slice(10, 18), slice(18, 26)
+"""Tasks of the three layers: 8 rows, 8 column tiles, 8 rows."""
+
+
+def three_layers(kernel: Any) -> None:
+    x, a, b, c = attach_all(kernel, "x", "a", "b", "c", dims=(8, HIDDEN))
+    w, w_lin = attach(kernel, "w", HIDDEN), attach(kernel, "w_lin", HIDDEN, HIDDEN)
+    kernel.rmsnorm_layer(x, w, a, (8, 1, 1), block(kernel))
+    kernel.linear_layer(a, w_lin, b, (8, 1, 1), block(kernel))
+    kernel.rmsnorm_layer(b, w, c, (8, 1, 1), block(kernel))
+
+
+@pytest.fixture(scope="module")
+def sound() -> VerifyContext:
+    """Events: 0 and 1 fixed, 2 before the linear, 3 before the last norm, 4 the end."""
+    context = planned(record_of(three_layers))
+    assert context.graph.num_events == 5
+    return context
+
+
+def found(context: VerifyContext, graph: TaskGraph, **options: Any) -> dict[str, Any]:
+    """What is found of a changed graph by code, with its operators as they were."""
+    got = findings("structure", with_graph(context, graph, **options))
+    assert len(set(codes(got))) == len(got), codes(got)
+    return {finding.rule.code: finding for finding in got}
+
+
+def local(index: int) -> np.uint64:
+    """The id of an event of rank 0."""
+    return np.uint64(ids.EventId(rank=0, event_index=index, nvshmem=False).encode())
+
+
+def test_a_sound_graph_is_clean(sound):
+    assert not findings("structure", sound)
+    assert not findings("structure", bare(sound.graph))
+    assert not findings("structure", with_graph(sound, sound.graph, num_workers=3))
+
+
+def test_an_event_that_gets_too_few_triggers(sound):
+    got = found(sound, add_events(sound.graph, "num_triggers", 2, 1))
+    assert set(got) == {"MPK301"}
+    finding = got["MPK301"]
+    assert finding.severity == "error"
+    assert (finding.location.event, finding.location.operator) == (2, 1)
+    assert "event 2 needs 9 triggers and gets 8" in finding.message
+    assert "16 tasks never start" in finding.message
+    assert [task.task_id for task in finding.witness] == [2, 10]
+
+
+def test_an_event_that_no_task_triggers(sound):
+    graph = set_tasks(sound.graph, "trigger_events", NORM, local(3))
+    got = found(sound, graph)
+    assert set(got) == {"MPK301", "MPK302"}
+    assert "gets 0" in got["MPK301"].message
+    assert got["MPK302"].location.event == 3
+
+
+def test_an_event_that_completes_early(sound):
+    got = found(sound, add_events(sound.graph, "num_triggers", 3, -1))
+    assert set(got) == {"MPK302"}
+    assert "event 3 needs 7 triggers and gets 8" in got["MPK302"].message
+
+
+@pytest.mark.parametrize(("amount", "code"), [(1, "MPK301"), (-1, "MPK302")])
+def test_the_end_gets_another_number_of_triggers(sound, amount, code):
+    got = found(sound, add_events(sound.graph, "num_triggers", 4, amount))
+    assert set(got) == {code}
+    assert got[code].location.event == 4
+    assert got[code].message.startswith("the end of the graph (event 4)")
+
+
+def test_tasks_that_event_1_does_not_hand_out(sound):
+    got = found(sound, set_events(sound.graph, "last_task_ids", 1, 24))
+    assert set(got) == {"MPK303"}
+    assert got["MPK303"].count == 2
+    assert got["MPK303"].witness[0].task_id == 24
+
+
+def test_events_that_wait_for_each_other(sound):
+    graph = set_tasks(sound.graph, "trigger_events", LAST, local(2))
+    graph = set_tasks(graph, "trigger_events", NORM, local(4))
+    got = findings("structure", with_graph(sound, graph))
+    # The circle leads nowhere: the end does not wait for the tasks in it either
+    assert codes(got) == ["MPK304", "MPK306", "MPK306"]
+    assert "events 2 -> 3 -> 2" in got[0].message
+    assert [task.task_id for task in got[0].witness] == [10, 18]
+
+
+def test_a_task_that_triggers_what_it_waits_for(sound):
+    graph = set_tasks(sound.graph, "trigger_events", 10, local(2))
+    graph = add_events(add_events(graph, "num_triggers", 2, 1), "num_triggers", 3, -1)
+    got = found(sound, graph)
+    assert set(got) == {"MPK304"}
+    assert "events 2 -> 2" in got["MPK304"].message
+
+
+def reversed_order(sound: VerifyContext) -> TaskGraph:
+    """The first and the last layer trade events: tasks 2 to 9 wait for 18 to 25 and all else."""
+    columns = sound.graph.tasks
+    dependent, trigger = columns.dependent_events.copy(), columns.trigger_events.copy()
+    dependent[NORM], dependent[LAST] = columns.dependent_events[LAST], columns.dependent_events[2]
+    trigger[NORM], trigger[LAST] = columns.trigger_events[LAST], columns.trigger_events[2]
+    graph = replace(
+        sound.graph, tasks=replace(columns, dependent_events=dependent, trigger_events=trigger)
+    )
+    graph = set_events(graph, "first_task_ids", 3, 2)
+    graph = set_events(graph, "last_task_ids", 3, 10)
+    return replace(graph, first_tasks=np.arange(18, 26))
+
+
+def test_a_task_that_waits_for_one_behind_it(sound):
+    got = findings("structure", bare(reversed_order(sound)))
+    assert codes(got) == ["MPK305", "MPK305"]
+    assert {finding.severity for finding in got} == {"error"}
+    assert [task.task_id for task in got[0].witness] == [2, 17]
+    assert "One worker hangs, and with 3, 5, 15" in got[0].message
+
+
+@pytest.mark.parametrize(
+    ("num_workers", "severity"), [(1, "error"), (8, "error"), (16, "error"), (24, "warning")]
+)
+def test_whether_it_hangs_is_found_by_running_the_queues(sound, num_workers, severity):
+    graph = reversed_order(sound)
+    got = findings("structure", with_graph(sound, graph, num_workers=num_workers))
+    assert set(codes(got)) == {"MPK305"}
+    assert {finding.severity for finding in got} == {severity}
+
+
+@pytest.mark.parametrize("num_workers", [1, 2, 3, 5, 8, 16, 17, 23, 24, 30])
+def test_hanging_tasks_are_those_that_no_schedule_runs(sound, num_workers):
+    for graph in (sound.graph, reversed_order(sound)):
+        context = bare(graph)
+        assert hanging_tasks(context, num_workers, None).tolist() == _stuck(graph, num_workers)
+    assert not len(hanging_tasks(sound, num_workers, None))
+
+
+def _stuck(graph: TaskGraph, num_workers: int) -> list[int]:
+    """Tasks that never run, by running whatever can run until nothing can."""
+    workers = assign_workers(graph.num_tasks, num_workers).tolist()
+    queues: dict[int, list[int]] = {}
+    for task in range(1, graph.num_tasks):
+        queues.setdefault(workers[task], []).append(task)
+    counts = [0] * graph.num_events
+    moved = True
+    while moved:
+        moved = False
+        for queue in queues.values():
+            if not queue:
+                continue
+            event = int(graph.tasks.dependent_indices[queue[0]])
+            if event < 0 or counts[event] >= int(graph.events.num_triggers[event]):
+                counts[int(graph.tasks.trigger_indices[queue.pop(0)])] += 1
+                moved = True
+    return sorted(task for queue in queues.values() for task in queue)
+
+
+def test_work_that_the_end_does_not_wait_for(sound):
+    graph = set_tasks(sound.graph, "trigger_events", 25, np.uint64(ids.EVENT_INVALID_ID))
+    graph = add_events(graph, "num_triggers", 4, -1)
+    got = found(sound, graph)
+    assert set(got) == {"MPK306"}
+    assert (got["MPK306"].count, got["MPK306"].witness[0].task_id) == (1, 25)
+    assert "trigger no event" in got["MPK306"].message
+
+
+def test_a_graph_without_an_end(sound):
+    got = found(sound, set_events(sound.graph, "event_types", 4, EVENT_EMPTY))
+    assert set(got) == {"MPK306"}
+    assert "never ends" in got["MPK306"].message
+
+
+def test_an_empty_graph():
+    context = planned(record_of(odd.empty_graph))
+    assert codes(findings("structure", context)) == ["MPK307"]
+    assert codes(findings("structure", bare(context.graph))) == ["MPK307"]
+
+
+def test_events_past_the_end_of_the_list(sound):
+    graph = set_tasks(sound.graph, "trigger_events", 25, local(77))
+    graph = add_events(graph, "num_triggers", 4, -1)
+    got = found(sound, graph)
+    assert set(got) == {"MPK306", "MPK308"}
+    assert got["MPK308"].location.event == 77
+
+
+def test_a_task_can_not_wait_for_another_rank(sound):
+    away = np.uint64(ids.EventId(rank=1, event_index=3, nvshmem=False).encode())
+    graph = set_tasks(sound.graph, "dependent_events", 18, away)
+    got = found(sound, graph)
+    assert set(got) == {"MPK308", "MPK309"}
+    assert "event 3 of rank 1" in got["MPK308"].message
+
+
+@pytest.mark.parametrize(("first", "last"), [(18, 25), (17, 26), (10, 18), (26, 18), (18, 999)])
+def test_a_range_that_is_not_what_waits(sound, first, last):
+    graph = set_events(sound.graph, "first_task_ids", 3, first)
+    got = found(sound, set_events(graph, "last_task_ids", 3, last))
+    assert set(got) == {"MPK309"}
+    assert got["MPK309"].remedy == "Make the range [18, 26)"
+
+
+@pytest.mark.parametrize(
+    ("column", "event", "value", "says"),
+    [
+        ("event_types", 0, EVENT_EMPTY, "EVENT_TERMINATION"),
+        ("event_types", 1, EVENT_EMPTY, "EVENT_LAUNCH_DEPENDENT_TASKS"),
+        ("event_types", 2, 901, "event 2 is EVENT_LAUNCH_TASKS"),
+        ("last_task_ids", 1, 99, "more than tasks 2 to 25"),
+        ("first_task_ids", 1, 0, "launches [0, 26)"),
+        ("num_triggers", 1, 2, "needs 2 triggers"),
+    ],
+)
+def test_an_entry_that_the_runtime_knows_by_place(sound, column, event, value, says):
+    got = findings("structure", with_graph(sound, set_events(sound.graph, column, event, value)))
+    finding = next(x for x in got if x.rule.code == "MPK310")
+    assert set(codes(got)) <= {"MPK310", "MPK301"}
+    assert says in finding.message
+
+
+def test_null_tasks():
+    context = planned(record_of(odd.fork_duplicate_edges_second))
+    got = findings("structure", context)
+    assert codes(got) == ["MPK311"]
+    assert got[0].count == context.graph.num_null_tasks
+    null = int(got[0].witness[0].task_id)
+    assert context.graph.tasks.task_types[null] == NULL_TASK_TYPE
+
+
+@pytest.mark.parametrize(
+    ("first_tasks", "says"),
+    [
+        ([*range(2, 10), 12], "wait for an event"),
+        ([*range(3, 10)], "wait for nothing and are missing"),
+        ([*range(2, 10), 2], "are listed twice"),
+        ([*range(2, 10), 99], "are no tasks of a layer"),
+    ],
+)
+def test_first_tasks(sound, first_tasks, says):
+    got = found(sound, replace(sound.graph, first_tasks=np.array(first_tasks)))
+    assert set(got) == {"MPK312"}
+    assert got["MPK312"].severity == "warning"
+    assert says in got["MPK312"].message
+
+
+def test_metadata_of_another_grid_point(sound):
+    got = found(sound, set_tasks(sound.graph, "request_ids", 5, 0))
+    assert set(got) == {"MPK313"}
+    assert got["MPK313"].severity == "warning"  # a norm does not look
+    assert "task 5 at (3, 0, 0) has request_id 0, its place in the grid makes it 3" in (
+        got["MPK313"].message
+    )
+
+
+def test_metadata_that_a_kernel_splits_by():
+    context = planned(record_of(experts, 100))
+    task = int(context.operators[0].task_ids[2])
+    graph = set_tasks(context.graph, "expert_offsets", task, 0)
+    got = findings("structure", with_graph(context, graph))
+    assert codes(got) == ["MPK313"]
+    assert got[0].severity == "error"
+
+
+def experts(kernel: Any) -> None:
+    x, w = attach(kernel, "x", 8, HIDDEN), attach(kernel, "w", 16, 256, HIDDEN)
+    route = attach(kernel, "route", 16, 8, dtype="int32")
+    mask, out = attach(kernel, "mask", 17, dtype="int32"), attach(kernel, "out", 8, 2, 256)
+    kernel.moe_w13_linear_layer(x, w, route, mask, out, (10, 2, 1), block(kernel))
+
+
+def test_names():
+    context = planned(record_of(odd.duplicate_name))
+    assert codes(findings("structure", context)) == ["MPK314"]
+    context = planned(record_of(odd.dotted_name))
+    got = findings("structure", context)
+    assert codes(got) == ["MPK315"]
+    assert got[0].remedy == "Call it 'model_x'"
+    assert codes(findings("structure", bare(context.graph))) == ["MPK315"]
+
+
+def test_a_join_of_two_tensors_of_one_producer_never_completes():
+    def build(kernel):
+        logits, value = attach(kernel, "logits", 1, HIDDEN), attach(kernel, "value", 1, 8)
+        index, other = attach(kernel, "index", 1, 8, dtype="int64"), attach(kernel, "y", 1, 8)
+        weight, mid = attach(kernel, "w", 8), attach(kernel, "mid", 1, 8)
+        out = attach(kernel, "out", 1, 8)
+        kernel.argmax_partial_layer(logits, (value, index), (8, 1, 1), block(kernel))
+        kernel.rmsnorm_layer(other, weight, mid, (1, 1, 1), block(kernel))
+        kernel.linear_with_residual_layer(mid, value, index, out, (1, 1, 1), block(kernel))
+
+    got = findings("structure", planned(record_of(build)))
+    assert codes(got) == ["MPK301"]
+    assert "event 2 needs 17 triggers and gets 9" in got[0].message
