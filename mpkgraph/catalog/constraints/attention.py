@@ -7,6 +7,7 @@ from mpkgraph.catalog.constraints.row import (
     Setting,
     Size,
     at_most,
+    dims,
     exactly,
     multiple_of,
     param,
@@ -36,6 +37,7 @@ QUERY_ROWS = Size(
     ("in", 0),
     needs_dims=True,
 )
+TOKENS = dims("in", 0, 0, "the number of tokens")
 MERGE_HEAD_DIM = param(1, "its head dim")
 CHUNKS = Size(
     "the extent of grid.z less its number of chunks", lambda f: f.grid_dim[2] - f.param(6)
@@ -86,6 +88,13 @@ ROWS: tuple[ConstraintRow, ...] = (
         HEAD_DIM,
         exactly(128),
         "the kernel is written for 128",
+    ),
+    ConstraintRow(
+        SM100,
+        TOKENS,
+        at_most(8),
+        "its shared memory has room for 8 new tokens of a request, and one with more overruns it",
+        severity="warning",
     ),
     ConstraintRow(SPLIT, CHUNKS, exactly(0), "chunks are left out, or done where none is"),
     ConstraintRow(MERGE, MERGE_HEAD_DIM, multiple_of(16), "the rest of each head is left out"),

@@ -12,7 +12,6 @@ from mpkgraph.catalog.constraints.row import (
     one_of,
     one_of_or_multiple,
     parts,
-    stride,
     tile,
 )
 from mpkgraph.catalog.registered import TaskFacts
@@ -23,16 +22,12 @@ SPLITK_SWAPAB = ("splitk_linear_swapAB_hopper",)
 WGMMA = ("linear_hopper", "linear_with_residual_hopper")
 CUTLASS = ("linear_cutlass_hopper", "linear_cutlass_with_residual_hopper")
 SM100 = ("linear_sm100", "linear_with_residual_sm100")
-FP8 = ("linear_fp8_sm100", "linear_fp8_with_residual_sm100")
 FUSED = ("rmsnorm_linear", "silu_mul_linear_with_residual")
 
 ROWS_OUT = tile("out", 0, 0, "the number of rows of its output tile")
 COLUMNS_OUT = tile("out", 0, 1, "the number of columns of its output tile")
 K = dims("in", 0, 1, "the number of columns (K) of its input")
-OUT_PITCH = stride("out", 0, 0, "the row stride of its output")
 K_PARTS = parts("in", 0, 1, "the number of parts of K")
-
-TMA = "TMA needs strides of 16 bytes, and the kernel dies of an illegal instruction"
 
 
 def _ptx(_facts: TaskFacts, setting: Setting) -> bool:
@@ -96,11 +91,8 @@ ROWS: tuple[ConstraintRow, ...] = (
         at_most(16),
         "the kernel asserts it while it is compiled, so nvcc refuses the graph",
     ),
-    ConstraintRow(SWAPAB, K, multiple_of(8), TMA),
     ConstraintRow(SWAPAB, K, multiple_of(64), "K below 128 is loaded by 64", only_if=_short),
-    ConstraintRow((*SWAPAB, *SPLITK_SWAPAB), OUT_PITCH, multiple_of(8), TMA),
     ConstraintRow(WGMMA, COLUMNS_OUT, one_of_or_multiple(256, 16, 32, 64, 128), "no such MMA is"),
-    ConstraintRow(WGMMA, K, multiple_of(8), TMA),
     ConstraintRow(WGMMA, K, at_least(64), "K is loaded by 64"),
     ConstraintRow(
         WGMMA,
@@ -114,8 +106,6 @@ ROWS: tuple[ConstraintRow, ...] = (
     ),
     ConstraintRow(CUTLASS, ROWS_OUT, one_of(8, 16), "no such MMA is"),
     # Blackwell
-    ConstraintRow(SM100, K, multiple_of(8), TMA),
-    ConstraintRow((*SM100, "splitk_linear_sm100"), OUT_PITCH, multiple_of(8), TMA),
     ConstraintRow(
         ("splitk_linear_sm100",),
         ROWS_OUT,
@@ -123,6 +113,4 @@ ROWS: tuple[ConstraintRow, ...] = (
         "the host describes boxes of 16 rows where the kernel waits for the bytes of fewer",
         severity="warning",
     ),
-    ConstraintRow(FP8, K, multiple_of(16), TMA),
-    ConstraintRow(FP8, COLUMNS_OUT, multiple_of(8), TMA),
 )

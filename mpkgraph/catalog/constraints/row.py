@@ -87,15 +87,6 @@ def dims(side: str, position: int, dim: int, label: str | None = None) -> Size:
     )
 
 
-def stride(side: str, position: int, dim: int, label: str | None = None) -> Size:
-    """The stride of a dim, in elements."""
-    return Size(
-        label or f"the stride of dim {dim} of {_named(side, position)}",
-        lambda facts: _slot(facts, side, position).stride(dim),
-        (side, position),
-    )
-
-
 def param(position: int, label: str) -> Size:
     """An int that the layer was registered with."""
     return Size(label, lambda facts: facts.param(position))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 from mpkgraph.catalog.effects.condition import Condition
@@ -123,25 +124,26 @@ class EffectRow:
 
     def given(self, params: Sequence[int], rank: int) -> EffectRow:
         """The row of a layer with these params on this rank: conditions are decided."""
-
-        def holds(condition: Condition | None) -> bool:
-            return condition is None or condition(params, rank)
-
-        def decided(effects: tuple[SlotEffect, ...]) -> tuple[SlotEffect, ...]:
-            return tuple(
-                (x if x.only_if is None else replace(x, only_if=None)) if holds(x.only_if) else NONE
-                for x in effects
-            )
-
         conditions = [x.only_if for x in self.slots] + [x.only_if for x in self.meta]
-        if not any(conditions):
-            return self
-        return replace(
-            self,
-            inputs=decided(self.inputs),
-            outputs=decided(self.outputs),
-            meta=tuple(replace(x, only_if=None) for x in self.meta if holds(x.only_if)),
-        )
+        return _decided(self, tuple(params), rank) if any(conditions) else self
+
+
+@lru_cache(maxsize=4096)
+def _decided(row: EffectRow, params: tuple[int, ...], rank: int) -> EffectRow:
+    """Model layers repeat, so that most are known."""
+
+    def holds(condition: Condition | None) -> bool:
+        return condition is None or condition(params, rank)
+
+    def decided(effects: tuple[SlotEffect, ...]) -> tuple[SlotEffect, ...]:
+        return tuple(replace(x, only_if=None) if holds(x.only_if) else NONE for x in effects)
+
+    return replace(
+        row,
+        inputs=decided(row.inputs),
+        outputs=decided(row.outputs),
+        meta=tuple(replace(x, only_if=None) for x in row.meta if holds(x.only_if)),
+    )
 
 
 def disjoint(effect: SlotEffect, axes: str) -> SlotEffect:

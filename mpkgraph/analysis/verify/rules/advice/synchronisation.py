@@ -16,6 +16,7 @@ from mpkgraph.analysis.verify.context import SlotUse, VerifyContext
 from mpkgraph.analysis.verify.finding import Finding
 from mpkgraph.analysis.verify.rule import CheckRow, Rule
 from mpkgraph.model.intersect import shared_bytes
+from mpkgraph.model.operator import Operator
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -84,8 +85,7 @@ def check_waits(context: VerifyContext) -> Iterator[Finding]:
             f"{context.name(producer)}, {spare:,} are for tiles ({unread:,} bytes each) that the "
             "waiting task does not read",
             context.location(consumer, links[0][1].slot, tensor=links[0][1].tensor, event=event),
-            f"Let one grid divide the other along the shared dim: now {producer.grid_dim} and "
-            f"{consumer.grid_dim}",
+            _remedy(producer, consumer),
             witness=tuple(context.task_ref(x) for x in pair),
             count=spare,
             count_of="waits",
@@ -98,6 +98,18 @@ def check_waits(context: VerifyContext) -> Iterator[Finding]:
                 spare,
             ),
         )
+
+
+def _remedy(producer: Operator, consumer: Operator) -> str:
+    if producer.grid_dim == consumer.grid_dim:
+        return (
+            "A fork or join that both take part in makes their events as coarse as its coarsest "
+            "branch: split that branch along the same dim"
+        )
+    return (
+        f"Let one grid divide the other along the shared dim: now {producer.grid_dim} and "
+        f"{consumer.grid_dim}"
+    )
 
 
 def _uses_by_operator(context: VerifyContext, *, writes: bool) -> dict[int, list[SlotUse]]:
@@ -162,7 +174,8 @@ def _shape(links: list[tuple[SlotUse, SlotUse]], waits: _Waits) -> object:
 
 
 def _ranks(use: SlotUse) -> bytes:
-    return (use.tasks - use.operator.task_ids.min()).tobytes()
+    relative: IntArray = use.tasks - use.operator.task_ids.min()
+    return relative.tobytes()
 
 
 def _needed(links: list[tuple[SlotUse, SlotUse]], waits: _Waits) -> BoolArray:

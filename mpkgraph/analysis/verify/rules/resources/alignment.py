@@ -44,10 +44,8 @@ def check_alignment(context: VerifyContext) -> Iterator[Finding]:
             yield _offset(context, use, unit, np.flatnonzero(bad), size)
         pitches = [
             (dim, stride * size)
-            for dim, (stride, extent) in enumerate(
-                zip(use.layout.strides[:-1], use.layout.dims[:-1], strict=True)
-            )
-            if extent > 1 and stride * size % unit
+            for dim, stride in enumerate(use.layout.strides[:-1])
+            if stride * size % unit
         ]
         # Column-major tensors have stride 1 where TMA's own innermost dim is
         if is_tma and pitches and use.layout.strides[-1] == 1:
