@@ -112,11 +112,11 @@ class Oracle:
         found = defaultdict(set)
         for one, two in itertools.permutations(self.touches, 2):
             same_place = one[0] == two[0] and one[4] == two[4] and one[1] != two[1]
-            if not same_place or one[3] != "write" or not one[5] & two[5]:
+            if not same_place or one[3] == "read" or not one[5] & two[5]:
                 continue
-            if reads and two[3] == "read":
+            if reads and two[3] != "write" and conflict(one[3], two[3]):
                 found[one[0], one[4]].add((one[1], two[1]))
-            if not reads and two[3] == "write" and work[one[1]] != work[two[1]]:
+            if not reads and one[3] == two[3] == "write" and work[one[1]] != work[two[1]]:
                 found[one[0], one[4]].add(tuple(sorted((one[1], two[1]))))
         return {key: len(pairs) for key, pairs in found.items()}
 
@@ -133,5 +133,3 @@ class Oracle:
 
 def conflict(one: str, two: str) -> bool:
     return one != two or one == "write"
-
-

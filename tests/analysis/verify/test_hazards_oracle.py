@@ -131,7 +131,8 @@ def test_siblings_are_those_of_the_oracle(seed):
                     found.setdefault(key, []).append(conflict.count)
         assert found.keys() == wanted.keys()
         for key, counts in found.items():
-            assert max(counts) <= wanted[key] <= sum(counts)
+            # Through two output slots of one tensor a pair may meet twice
+            assert max(counts) <= (1 if reads else 2) * wanted[key] <= 2 * sum(counts)
 
 
 @given(SEEDS)

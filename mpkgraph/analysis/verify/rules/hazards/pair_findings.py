@@ -97,8 +97,8 @@ class PairReporter:
     def _mitigation(self, conflict: Conflict) -> tuple[Severity | None, str]:
         if conflict.is_same_value:
             return "warning", (
-                ". It writes the bytes that are there already (the same work on the same input),"
-                " so that only a change of either layer would show"
+                ". What is written is there already (the same work on the same input), so that"
+                " only a change of either layer would show"
             )
         earlier, later, pairs = conflict.earlier, conflict.later, conflict.pairs
         if earlier.layout.aliases or later.layout.aliases:

@@ -52,7 +52,10 @@ def sibling_conflicts(
                 continue
             if work is None:
                 work = _Work(operator, accesses, varies_by)
-            found = _conflict(work, writer, other)
+            pair = (writer, other)
+            if (writer.kind, other.kind) == ("accumulate", "write"):
+                pair = (other, writer)  # of the two it is the one that also reads
+            found = _conflict(work, *pair)
             if found is not None:
                 yield found
 

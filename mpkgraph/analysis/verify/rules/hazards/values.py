@@ -21,12 +21,22 @@ class Outcome:
     """By tensor who wrote last, by the number of what it did, and through which slots."""
     repeated_since: dict[str, int]
     """Tensors in which these values are already: place of the operator that wrote them first."""
+    rewritten: dict[str, tuple[int, int]]
+    """Tensors that are read: places of the first and the last operator that wrote what they hold
+    now."""
     place: int
 
     def repeats(self, earlier: Access, later: Access) -> bool:
-        """Whether `later` writes what the memory held when `earlier` touched it."""
-        since = self.repeated_since.get(later.tensor)
-        return since is not None and earlier.place >= since and later.kind == "write"
+        """Whether what is written is there anyway.
+
+        Either `later` writes what the memory held when `earlier` touched it, or it reads what a
+        layer after `earlier` wrote once more.
+        """
+        if later.kind == "write":
+            since = self.repeated_since.get(later.tensor)
+            return since is not None and earlier.place >= since
+        first, last = self.rewritten.get(later.tensor, (0, 0))
+        return later.kind == "read" and first <= earlier.place < last
 
 
 @dataclass
@@ -38,6 +48,7 @@ class Values:
     """By tensor the number of its content: what it was, and what was written over that."""
     _last: dict[str, Hashable] = field(default_factory=dict)
     _since: dict[str, int] = field(default_factory=dict)
+    _until: dict[str, int] = field(default_factory=dict)
 
     def of(self, operator: Operator, accesses: Sequence[Access]) -> Outcome:
         """What an operator writes, given what tensors hold now."""
@@ -62,11 +73,17 @@ class Values:
             for name, value in written.items()
             if self._last.get(name) == value
         }
-        return Outcome(written, repeated, accesses[0].place if accesses else -1)
+        rewritten = {
+            x.tensor: (self._since[x.tensor], self._until[x.tensor])
+            for x in accesses
+            if x.kind == "read" and x.tensor in self._since
+        }
+        return Outcome(written, repeated, rewritten, accesses[0].place if accesses else -1)
 
     def commit(self, outcome: Outcome) -> None:
         """Takes what an operator wrote for what the tensors hold from now on."""
         for name, value in outcome.written.items():
+            self._until[name] = outcome.place
             if name not in outcome.repeated_since:
                 self._values[name] = self._number((self._values.get(name), value))
                 self._last[name] = value

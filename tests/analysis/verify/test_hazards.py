@@ -1,0 +1,267 @@
+"""Hazards of pipelines that are known to be wrong, or right; what findings say."""
+
+from __future__ import annotations
+
+import pytest
+
+from mpkgraph.analysis.verify.context import VerifyContext, VerifyOptions
+from mpkgraph.analysis.verify.run import verify
+from mpkgraph.catalog import DEFAULT
+from mpkgraph.io.reader import read_graph
+from mpkgraph.io.record import read_record
+from mpkgraph.views.operators import recover_operators
+from mpkgraph.views.recorded import recorded_operators
+from tests import goldens
+from tests.analysis.verify.oracle import built, context_of
+from tests.pipelines import odd
+from tests.pipelines.kit import COLUMNS, ROWS, WHOLE, attach, block, block_graph
+
+WRONG = {
+    odd.consumer_before_producer: ("MPK209", 1, 8),
+    odd.hidden_output: ("MPK208", 1, 8),
+    odd.map_output_replicated: ("MPK204", 0, 28),
+    odd.residual_map_mismatch: ("MPK206", 2, 56),
+    odd.two_outputs_diff_maps: ("MPK207", 1, 56),
+    odd.war_buffer_reuse: ("MPK202", 3, 512),
+    odd.waw_two_writers: ("MPK203", 1, 8),
+}
+"""By pipeline the rule, the layer where it is found, how many pairs of tasks."""
+
+RIGHT = (
+    odd.axis_unmapped,
+    odd.chain_same_tensor_twice,
+    odd.fork_join_uneven,
+    odd.fork_lcm_12_4_6,
+    odd.fork_three_way,
+    odd.fuse_ok,
+    odd.in_place,
+    odd.join_lcm_4_6_12,
+    odd.nested_fork,
+    odd.strip_then_fork,
+    odd.war_chain_barrier_ok,
+)
+
+
+def found(context: VerifyContext, **options):
+    return verify([context], select=["hazards"], **options).findings
+
+
+@pytest.mark.parametrize("cc", [80, 90])
+@pytest.mark.parametrize("build", WRONG, ids=lambda x: x.__name__)
+def test_wrong_pipelines(build, cc):
+    code, layer, count = WRONG[build]
+    context = built(build, cc)
+    (finding,) = found(context)
+    assert (finding.rule.code, finding.severity) == (code, "error")
+    assert finding.count == count
+    assert context.operators[finding.location.operator].layer_index == layer
+    assert finding.location.byte_range is not None
+    assert finding.location.elements is not None
+    assert finding.location.record_path.startswith("tests/pipelines/odd.py:")
+    assert len(finding.witness) == 2
+    assert all(str(x) in finding.message for x in finding.witness)
+    assert finding.remedy
+    assert not finding.message.endswith(".")
+
+
+@pytest.mark.parametrize("build", RIGHT, ids=lambda x: x.__name__)
+def test_right_pipelines(build):
+    assert not found(built(build))
+
+
+def test_a_stripped_edge_is_told_with_its_events():
+    (finding,) = found(built(odd.residual_map_mismatch))
+    assert finding.message.startswith(
+        "task 19 (rmsnorm_hopper (1, 0, 0)) reads x_a[0:1, 0:4096], which task 2"
+        " (rmsnorm_hopper (0, 0, 0)) writes: task 19 waits for event 11, and task 2 triggers"
+        " event 2, which does not lead there. Mirage dropped the edge"
+    )
+    assert finding.location.event == 11
+    assert finding.location.byte_range == (0, 8192)
+
+
+def in_place_linear(kernel):
+    x, w = attach(kernel, "x", 8, 512), attach(kernel, "w", 512, 512)
+    kernel.linear_layer(x, w, x, (8, 1, 1), block(kernel))
+
+
+def test_in_place_what_others_read():
+    (finding,) = found(built(in_place_linear))
+    assert (finding.rule.code, finding.count) == ("MPK205", 8 * 7)
+    assert finding.location.elements == ((0, 8), (0, 64))
+
+
+def _norm_chain(kernel, *, copies):
+    x, w = attach(kernel, "x", 8, 512), attach(kernel, "w", 512)
+    first, second, out = (attach(kernel, name, 8, 512) for name in ("a", "b", "out"))
+    for target in (first, first if copies else second):
+        kernel.rmsnorm_layer(x, w, target, (8, 1, 1), block(kernel))
+    kernel.rmsnorm_layer(first, w, out, (8, 1, 1), block(kernel))
+
+
+def test_the_same_work_twice_is_a_warning():
+    findings = found(built(lambda kernel: _norm_chain(kernel, copies=True)))
+    assert {(x.rule.code, x.severity) for x in findings} == {
+        ("MPK201", "warning"),  # the reader waits for the second writer alone
+        ("MPK203", "warning"),
+    }
+    assert all("What is written is there already" in x.message for x in findings)
+    assert not found(built(lambda kernel: _norm_chain(kernel, copies=False)))
+
+
+def _rewritten_then_other(kernel):
+    """Two layers write the same to `a`, a reader of the first is then overwritten by a third."""
+    x, y, w = attach(kernel, "x", 8, 512), attach(kernel, "y", 8, 512), attach(kernel, "w", 512)
+    a, b = attach(kernel, "a", 8, 512), attach(kernel, "b", 8, 512)
+    for source in (x, x, y):
+        kernel.rmsnorm_layer(source, w, a, (8, 1, 1), block(kernel))
+        if source is x:
+            kernel.rmsnorm_layer(a, w, b, (8, 1, 1), block(kernel))
+
+
+def test_same_work_does_not_hide_a_later_overwrite():
+    severities = {(x.rule.code, x.severity) for x in found(built(_rewritten_then_other))}
+    assert ("MPK202", "error") in severities
+
+
+def _new_reader(kernel, *, before):
+    x, w = attach(kernel, "x", 8, 512), attach(kernel, "w", 512)
+    middle = kernel.new_tensor(dims=(8, 512), name="middle")
+    out = attach(kernel, "out", 8, 512)
+    if not before:
+        kernel.rmsnorm_layer(x, w, middle, (8, 1, 1), block(kernel))
+    kernel.rmsnorm_layer(middle, w, out, (8, 1, 1), block(kernel))
+    if before:
+        kernel.rmsnorm_layer(x, w, middle, (8, 1, 1), block(kernel))
+
+
+def test_new_memory_that_is_read_too_early():
+    findings = found(built(lambda kernel: _new_reader(kernel, before=True)))
+    assert sorted(x.rule.code for x in findings) == ["MPK209", "MPK210"]
+    (early,) = [x for x in findings if x.rule.code == "MPK210"]
+    assert "it is called before" in early.message
+    assert early.location.elements == ((0, 1), (0, 512))
+    assert not found(built(lambda kernel: _new_reader(kernel, before=False)))
+
+
+def _part_written(kernel):
+    x, w = attach(kernel, "x", 8, 512), attach(kernel, "w", 512, 512)
+    middle = kernel.new_tensor(dims=(8, 512), name="middle")
+    dead = kernel.new_tensor(dims=(8, 512), name="dead")
+    kernel.linear_layer(x, w, middle, (7, 1, 1), block(kernel))
+    kernel.linear_layer(middle, w, dead, (8, 1, 1), block(kernel))
+
+
+def test_new_memory_that_is_written_in_part_and_never_read():
+    findings = {x.rule.code: x for x in found(built(_part_written))}
+    assert findings["MPK210"].location.elements == ((0, 8), (511, 512))
+    assert findings["MPK211"].location.tensor == "dead"
+    assert findings["MPK211"].severity == "warning"
+
+
+def test_without_a_record_memory_rules_are_skipped():
+    context = built(_part_written)
+    bare = VerifyContext(context.graph, recover_operators(context.graph, DEFAULT), DEFAULT)
+    result = verify([bare], select=["hazards"])
+    assert not result.findings
+    assert {rule.code for rule, _ in result.skipped} == {"MPK210", "MPK211"}
+
+
+def _one_after_the_other(kernel):
+    """Two writers of one tile each: placement decides."""
+    x, w = attach(kernel, "x", 2, 512), attach(kernel, "w", 512)
+    y, out = attach(kernel, "y", 2, 512), attach(kernel, "out", 2, 512)
+    kernel.rmsnorm_layer(x, w, out, (1, 1, 1), block(kernel))
+    kernel.rmsnorm_layer(y, w, out, (1, 1, 1), block(kernel))
+
+
+@pytest.mark.parametrize(("workers", "severity"), [(1, "warning"), (2, "error"), (None, "error")])
+def test_luck_of_placement(workers, severity):
+    record = built(_one_after_the_other).record
+    context = context_of(record, VerifyOptions(num_workers=workers))
+    (finding,) = found(context)
+    assert (finding.rule.code, finding.severity) == ("MPK203", severity)
+    assert ("only by luck of placement" in finding.message) == (severity == "warning")
+
+
+def _accumulate_twice(kernel):
+    x, w, y = (attach(kernel, n, 8, 512) for n in ("x", "w", "y"))
+    for _ in range(2):
+        grid = (2, 1, 1)
+        graph = block_graph(grid, [(x, WHOLE), (w, COLUMNS), (y, COLUMNS)])
+        kernel.kn_graph.customized([x, w, y], graph)
+        kernel.kn_graph.register_task(graph, "splitk_linear_sm100")
+
+
+def test_sums_need_no_order():
+    assert not found(built(_accumulate_twice, 100))
+
+
+def _grids_that_do_not_fit(kernel):
+    x, w, y, out = (attach(kernel, n, 12, 512) for n in ("x", "w", "y", "out"))
+    for source, target, rows in ((x, y, 5), (y, out, 4)):
+        graph = block_graph((rows, 1, 1), [(source, ROWS), (w, WHOLE), (target, ROWS)])
+        kernel.kn_graph.customized([source, w, target], graph)
+        kernel.kn_graph.register_task(graph, "elementwise_add_sm100")
+
+
+def test_grids_that_do_not_fit_still_wait_for_all():
+    """gcd 1: one event over everything, a barrier."""
+    assert not found(built(_grids_that_do_not_fit, 100))
+
+
+# -- Real graphs --
+
+DEEPSEEK = {("MPK208", "error"), ("MPK202", "error"), ("MPK202", "warning"), ("MPK211", "warning")}
+ACROSS_RANKS = {("MPK206", "warning"), ("MPK202", "warning")}
+REAL = {
+    "deepseek_v3-L0,3-b1": DEEPSEEK,
+    "deepseek_v3-L0,3-t8": DEEPSEEK,
+    "deepseek_v3-full-b1": DEEPSEEK,
+    "deepseek_v3-L0,3-ws2-mc": DEEPSEEK,
+    "deepseek_v3-L0,3-ws2-ag": DEEPSEEK | ACROSS_RANKS,
+    "deepseek_v3-L0,3-mtp1": DEEPSEEK | {("MPK210", "error")},
+    "qwen3_demo-Qwen3-8B-ws2-ag": ACROSS_RANKS,
+    "qwen3_demo-Qwen3-8B-splitkv-L2-cc100": {("MPK207", "warning")},
+    "qwen3_demo-Qwen3-8B-splitkv-L2-cc90": {("MPK207", "warning")},
+    "qwen3_demo-Qwen3-8B-promptlookup": {("MPK210", "error")},
+    "qwen3_demo_30B_A3B": {("MPK211", "warning")},
+}
+"""By the start of a case's name what is really wrong with it (docs/findings-in-mirage.md)."""
+
+
+def golden_context(golden, *, record=True) -> VerifyContext:
+    graph = read_graph(golden.graph_path)
+    if not record:
+        return VerifyContext(graph, recover_operators(graph, DEFAULT), DEFAULT)
+    made = read_record(golden.record_path)
+    return VerifyContext(graph, recorded_operators(graph, made, DEFAULT), DEFAULT, made)
+
+
+def expected(golden) -> set[tuple[str, str]]:
+    name = golden.case.split("/")[1]
+    return next((what for start, what in REAL.items() if name.startswith(start)), set())
+
+
+@pytest.mark.parametrize(
+    "golden",
+    [
+        *goldens.graphs(max_bytes=30_000_000, group="models"),
+        *goldens.graphs(group="tests"),
+        *goldens.graphs(group="gpu"),
+    ],
+    ids=str,
+)
+def test_real_graphs(golden):
+    assert {(x.rule.code, x.severity) for x in found(golden_context(golden))} == expected(golden)
+
+
+@pytest.mark.parametrize(
+    "golden",
+    goldens.graphs(max_bytes=2_000_000, group="models"),
+    ids=str,
+)
+def test_real_graphs_without_their_record(golden):
+    """Nothing is found that the record would not show."""
+    bare = {(x.rule.code, x.severity) for x in found(golden_context(golden, record=False))}
+    assert {x for x in bare if x[1] == "error"} <= expected(golden)
