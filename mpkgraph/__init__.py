@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mpkgraph._version import __version__
 
 if TYPE_CHECKING:
-    from mpkgraph.api import operators, read, read_all, summarise
+    from mpkgraph.api import operators, read, read_all, summarise, verify
     from mpkgraph.catalog import Catalog
     from mpkgraph.errors import MpkGraphError
     from mpkgraph.io.reader import stream_graph as stream
@@ -44,6 +44,7 @@ __all__ = [
     "stream",
     "summarise",
     "to_networkx",
+    "verify",
 ]
 
 _HOMES = {
@@ -62,6 +63,7 @@ _HOMES = {
     "stream": ("mpkgraph.io.reader", "stream_graph"),
     "summarise": ("mpkgraph.api", "summarise"),
     "to_networkx": ("mpkgraph.views.networkx", "to_networkx"),
+    "verify": ("mpkgraph.api", "verify"),
 }
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from mpkgraph.catalog import DEFAULT, Catalog
+from mpkgraph.errors import UsageError
 from mpkgraph.io.reader import Progress, read_graph, read_graphs
 from mpkgraph.model.graph import TaskGraph
 from mpkgraph.model.operator import OperatorSet
@@ -13,6 +15,8 @@ from mpkgraph.model.record import PipelineRecord
 
 if TYPE_CHECKING:
     from mpkgraph.analysis.summary import Summary
+    from mpkgraph.analysis.verify.context import VerifyContext, VerifyOptions
+    from mpkgraph.analysis.verify.run import VerifyResult
 
 PathLike = str | os.PathLike[str]
 
@@ -79,3 +83,75 @@ def summarise(
         operator_set = operators(graph, catalog=catalog)
     options = SummaryOptions(num_workers=num_workers)
     return summarise_graph(graph, operator_set, catalog=catalog, options=options)
+
+
+def verify(
+    source: TaskGraph | PipelineRecord | PathLike | Sequence[TaskGraph | PipelineRecord],
+    record: PipelineRecord | PathLike | None = None,
+    *,
+    select: Iterable[str] = (),
+    ignore: Iterable[str] = (),
+    catalog: Catalog = DEFAULT,
+    options: VerifyOptions | None = None,
+    find_record: bool = True,
+) -> VerifyResult:
+    """What is wrong with one pipeline, as `mpkgraph verify` finds it.
+
+    `source` is a graph, a pipeline record (which is planned first), several of these (the ranks of
+    one pipeline), or the path of a graph, of a directory of them, or of a record. `record` goes
+    with one graph; without it, the one beside the graph's file is used when there is one and
+    `find_record` is true. `select` and `ignore` hold codes, names, families or prefixes of rules.
+
+    Raises UsageError for a word that is no rule, GraphReadError for what can't be read or a record
+    of another graph, PipelineError for a pipeline that Mirage refuses.
+    """
+    from mpkgraph.analysis.verify.report import check
+    from mpkgraph.analysis.verify.subjects import pipeline_of
+
+    sources = _verify_sources(source)
+    if record is not None and (len(sources) != 1 or isinstance(sources[0], PipelineRecord)):
+        raise UsageError("a record goes with one graph", remedy="Leave it out")
+    contexts = [_verify_context(x, record, catalog, options, find_record) for x in sources]
+    pipeline = pipeline_of(str(source) if isinstance(source, _PATHS) else "pipeline", contexts)
+    return check(pipeline, select=select, ignore=ignore).result
+
+
+_PATHS = (str, os.PathLike)
+
+
+def _verify_sources(
+    source: TaskGraph | PipelineRecord | PathLike | Sequence[TaskGraph | PipelineRecord],
+) -> Sequence[TaskGraph | PipelineRecord]:
+    if isinstance(source, (TaskGraph, PipelineRecord)):
+        return [source]
+    if not isinstance(source, (str, os.PathLike)):
+        return source
+    from mpkgraph.io.record_file import is_record
+
+    if is_record(source):
+        from mpkgraph.io.record import read_record
+
+        return [read_record(source)]
+    return read_graphs(source)
+
+
+def _verify_context(
+    source: TaskGraph | PipelineRecord,
+    record: PipelineRecord | PathLike | None,
+    catalog: Catalog,
+    options: VerifyOptions | None,
+    find_record: bool,
+) -> VerifyContext:
+    from mpkgraph.analysis.verify.subjects import context_of
+    from mpkgraph.io import record as records
+
+    if isinstance(source, PipelineRecord):
+        from mpkgraph.planner.plan import plan
+
+        graph = plan(source, catalog=catalog).graph
+        return context_of(graph, source, catalog=catalog, options=options)
+    if record is None and find_record and source.source.path is not None:
+        record = records.find_record(source.source.path)
+    if record is not None and not isinstance(record, PipelineRecord):
+        record = records.read_record(record)
+    return context_of(source, record, catalog=catalog, options=options)

@@ -46,6 +46,8 @@ class LoadOptions:
     processes: int | None = None
     rank: int | None = None
     progress: bool = True
+    keep_summary: bool = True
+    """Whether a graph whose text is read leaves its summary in the cache."""
 
 
 class Loaded:
@@ -83,7 +85,7 @@ class Loaded:
             # Nothing that is kept could be told from what an earlier content gave.
             self.kept = self.records.kept = KeptResults(None, self.path)
         self.kept.sha256 = found.content_sha256
-        if found.is_fresh and found.content_sha256 is not None:
+        if self.options.keep_summary and found.is_fresh and found.content_sha256 is not None:
             _when_answered(self._keep_summary)
         return found.graph
 

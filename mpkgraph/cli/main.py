@@ -13,6 +13,7 @@ import click
 from mpkgraph._version import __version__
 from mpkgraph.cli.compile import compile_
 from mpkgraph.cli.show import show
+from mpkgraph.cli.verify import verify
 from mpkgraph.errors import MpkGraphError
 
 COMPLETION_VARIABLE = "_MPKGRAPH_COMPLETE"
@@ -35,6 +36,7 @@ def cli() -> None:
 
 cli.add_command(compile_)
 cli.add_command(show)
+cli.add_command(verify)
 
 
 def main(argv: list[str] | None = None) -> NoReturn:

@@ -20,7 +20,105 @@ PARTNERS = {
 }
 """Parameters of `show` that mean nothing alone: what they belong to, and how to ask for it."""
 
+ARGUMENTS = "mpkgraph.script_arguments"
+"""Key of the context's `meta` for what stands after `--`."""
+
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class ScriptCommand(click.Command):
+    """A command whose arguments after `--` belong to the user's script."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        own, script = args, list[str]()
+        if "--" in args:
+            at = args.index("--")
+            own, script = args[:at], args[at + 1 :]
+        ctx.meta[ARGUMENTS] = tuple(script)
+        return super().parse_args(ctx, own)
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return [*super().collect_usage_pieces(ctx), "[-- SCRIPT ARGUMENTS]"]
+
+
+def target_options(command: Command) -> Command:
+    """What a pipeline is planned for."""
+    for option in reversed(
+        (
+            click.option(
+                "-t",
+                "--target",
+                metavar="CC",
+                help="GPU: a compute capability (80, 90, 100, ...) or a name (a100, h100, h200, "
+                "b200). Default: 90, or the record's.",
+            ),
+            click.option(
+                "-w",
+                "--workers",
+                type=click.IntRange(1),
+                metavar="N",
+                help="Workers (default: Mirage's choice).",
+            ),
+            click.option(
+                "--schedulers",
+                type=click.IntRange(1),
+                metavar="N",
+                help="Local schedulers (default: Mirage's choice for the GPU).",
+            ),
+            click.option(
+                "--world-size",
+                type=click.IntRange(1),
+                metavar="N",
+                help="GPUs that run together.",
+            ),
+            click.option(
+                "--rank", type=click.IntRange(0), metavar="N", help="Plan this rank (default: 0)."
+            ),
+            click.option("--all-ranks", is_flag=True, help="Plan every rank."),
+            click.option(
+                "--multicast/--no-multicast",
+                default=None,
+                help="Whether GPUs have NVLink multicast, which selects the all-reduce (default: "
+                "as usual for the target).",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def script_options(command: Command) -> Command:
+    """What a script or function is given, and the tasks that it may register."""
+    for option in reversed(
+        (
+            click.option(
+                "--set",
+                "settings",
+                metavar="NAME=VALUE",
+                multiple=True,
+                help="A parameter of the function. Repeatable.",
+            ),
+            click.option(
+                "--init",
+                "init",
+                metavar="NAME=VALUE",
+                multiple=True,
+                help="A PersistentKernel parameter of the kernel that a function receives. "
+                "Repeatable.",
+            ),
+            click.option(
+                "--meta", is_flag=True, help="Give the script's GPU tensors shapes and no memory."
+            ),
+            click.option(
+                "--register",
+                metavar="NAME:INPUTS:OUTPUTS:TASK_TYPE",
+                multiple=True,
+                help="A task name that Mirage's tables lack. Repeatable.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
 
 
 def reading_options(command: Command) -> Command:

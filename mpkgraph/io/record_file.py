@@ -16,6 +16,12 @@ MAX_RECORD_BYTES = 1 << 28
 BLOCK_BYTES = 1 << 18
 REMEDY = "Give a pipeline_rank{N}.json as it was recorded"
 
+SNIFFED_BYTES = 1 << 16
+"""What is read of a file to tell what it holds."""
+
+_RECORD_NAME = re.compile(r"pipeline_rank\d+\.json(\.zst|\.gz)?")
+_GRAPH_START = re.compile(rb'\s*\{\s*"(all_events|all_tasks|first_tasks)"')
+_RECORD_MARKS = (b'"mpk-pipeline-1"', b'"mirage_commit"')
 _GRAPH_NAME = re.compile(r"task_graph_rank(\d+)\.json(\.zst|\.gz)?")
 _SUFFIXES = ("", ".zst", ".gz")
 
@@ -52,6 +58,25 @@ def find_record(graph_path: str | os.PathLike[str]) -> Path | None:
         if candidate.is_file():
             return candidate
     return None
+
+
+def is_record(path: str | os.PathLike[str]) -> bool:
+    """Whether a path means a pipeline record, not a graph: by its name, else by how it begins.
+
+    Raises GraphReadError when a file of another name can't be read.
+    """
+    name = Path(path).name
+    if _RECORD_NAME.fullmatch(name):
+        return True
+    if _GRAPH_NAME.fullmatch(name) or not Path(path).is_file():
+        return False
+    with open_source(path) as source:
+        buffer = memoryview(bytearray(SNIFFED_BYTES))
+        filled = 0
+        while filled < SNIFFED_BYTES and (count := source.readinto(buffer[filled:])):
+            filled += count
+        head = bytes(buffer[:filled])
+    return not _GRAPH_START.match(head) and any(mark in head for mark in _RECORD_MARKS)
 
 
 def read_record_text(path: str | os.PathLike[str]) -> RecordText:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpkgraph.catalog import DEFAULT, Catalog
+from mpkgraph.catalog.registered import REGISTERED_TASKS
 from mpkgraph.errors import GraphReadError
 from mpkgraph.model.distinct import distinct
 from mpkgraph.model.graph import TaskGraph
@@ -22,7 +23,7 @@ from mpkgraph.model.operator import Operator, OperatorSet, OperatorSlot
 from mpkgraph.model.record import LayerSlot, PipelineRecord
 from mpkgraph.planner.dag import EmissionError
 from mpkgraph.planner.emission import Emission, emission
-from mpkgraph.planner.registered import LayerError, RegisteredLayer
+from mpkgraph.planner.registered import LayerError, RegisteredLayer, RegisteredTasks
 from mpkgraph.planner.tiles import LayerTiles, TileColumn, TileError, grid_points
 
 REMEDY = (
@@ -38,19 +39,23 @@ Int64Array = npt.NDArray[np.int64]
 
 
 def recorded_operators(
-    graph: TaskGraph, record: PipelineRecord, catalog: Catalog = DEFAULT
+    graph: TaskGraph,
+    record: PipelineRecord,
+    catalog: Catalog = DEFAULT,
+    tasks: RegisteredTasks = REGISTERED_TASKS,
 ) -> OperatorSet:
     """The operators of `graph` as `record` declared them, in the order of emission.
 
     Each task that is not null belongs to exactly one operator, except the two fixed ones. Tasks
     are compared by type, number of slots, and each slot's tensor, type, dims, strides and offset;
-    events and metadata are left to those who check graphs.
+    events and metadata are left to those who check graphs. `tasks` are the names that layers can
+    be registered as.
 
     Raises GraphReadError when the record is not of this graph; the message names the first layer
     that does not fit, and why.
     """
     try:
-        return _match(graph, record, catalog)
+        return _match(graph, record, catalog, tasks)
     except LayerError as error:
         raise GraphReadError(
             str(error),
@@ -59,8 +64,10 @@ def recorded_operators(
         ) from None
 
 
-def _match(graph: TaskGraph, record: PipelineRecord, catalog: Catalog) -> OperatorSet:
-    layers = [RegisteredLayer(layer, record, catalog) for layer in record.layers]
+def _match(
+    graph: TaskGraph, record: PipelineRecord, catalog: Catalog, tasks: RegisteredTasks
+) -> OperatorSet:
+    layers = [RegisteredLayer(layer, record, catalog, tasks) for layer in record.layers]
     try:
         order = emission([x.shape for x in layers], max_tasks=graph.num_tasks + SPARE_TASKS)
     except EmissionError as error:

@@ -127,10 +127,9 @@ class VerifyContext:
     ) -> Location:
         """A location in an operator (and slot) of this rank; `tensor` defaults to the slot's."""
         layer = None if operator is None else self.layer(operator)
-        path = None
+        site = None
         if layer is not None and self.record is not None:
             site = self.record.call_site(layer.where)
-            path = layer.where if site is None else str(site)
         return Location(
             rank=self.graph.rank,
             operator=None if operator is None else operator.index,
@@ -140,7 +139,8 @@ class VerifyContext:
             elements=elements,
             byte_range=byte_range,
             event=event,
-            record_path=path,
+            record_path=None if layer is None else layer.where,
+            site=site,
         )
 
     def _uses_of(self, operator: Operator) -> Iterator[SlotUse]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from mpkgraph.analysis.verify.rule import Rule, Severity
 from mpkgraph.model.operator import Grid
+from mpkgraph.model.record import CallSite
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,9 @@ class Location:
     event: int | None = None
     """Index of the event."""
     record_path: str | None = None
-    """JSON path of the layer in the record, or the user's line in a script."""
+    """JSON path of the layer in the record."""
+    site: CallSite | None = None
+    """The user's line that asked for the layer."""
 
     def to_json(self) -> dict[str, Any]:
         elements = None if self.elements is None else [list(x) for x in self.elements]
@@ -64,6 +67,7 @@ class Location:
             "byte_range": None if self.byte_range is None else list(self.byte_range),
             "event": self.event,
             "record_path": self.record_path,
+            "site": None if self.site is None else {"file": self.site.file, "line": self.site.line},
         }
 
 
@@ -104,7 +108,7 @@ class Finding:
         text = "\0".join(
             str(x) for x in (self.rule.code, where.operator_name, where.slot, where.tensor)
         )
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from mpkgraph.analysis.verify.context import VerifyContext
 from mpkgraph.analysis.verify.finding import Finding
@@ -15,6 +16,10 @@ MIN_PREFIX = 4
 """`--select MPK2` takes a family: a prefix of a code has at least this many characters."""
 
 
+Suppress = Callable[[Finding], "str | None"]
+"""Says of a finding how the user has suppressed it, in a word; None when it is to be reported."""
+
+
 @dataclass(frozen=True)
 class VerifyResult:
     """Findings, worst first within each rank, and what could not be looked for."""
@@ -24,6 +29,10 @@ class VerifyResult:
     """The rules that ran."""
     skipped: tuple[tuple[Rule, str], ...] = ()
     """Rules that could not run, and why."""
+    suppressed: Mapping[str, int] = field(default_factory=dict)
+    """Findings that the user has said to leave out, counted by how that was said."""
+    unfolded: tuple[Finding, ...] = field(default=(), repr=False)
+    """`findings` before repeats are counted with the first: what a baseline is made of."""
 
     def count(self, severity: Severity) -> int:
         return sum(finding.severity == severity for finding in self.findings)
@@ -39,12 +48,14 @@ def verify(
     *,
     select: Iterable[str] = (),
     ignore: Iterable[str] = (),
+    suppress: Suppress = lambda _: None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> VerifyResult:
     """All that the selected rules find in the graphs of one pipeline, one context a rank.
 
     `select` and `ignore` hold codes, names, families or prefixes of codes; with nothing selected
-    the default rules run. Raises UsageError for one that is no rule.
+    the default rules run. `suppress` sees each finding before repeats are folded, so that one that
+    the user knows does not hide another. Raises UsageError for a word that is no rule.
     """
     wanted = select_rules(select, ignore)
     has_record = all(context.record is not None for context in ranks)
@@ -64,21 +75,31 @@ def verify(
     for rank_row in RANK_CHECKS:
         if not running.isdisjoint(rank_row.rules):
             found += [x for x in rank_row.check(ranks) if x.rule in running]
-    folded = _fold(found)
-    folded.sort(key=_order)
-    return VerifyResult(tuple(folded), tuple(x for x in wanted if x in running), skipped)
+    ways = [suppress(finding) for finding in found]
+    kept = [finding for finding, way in zip(found, ways, strict=True) if way is None]
+    return VerifyResult(
+        findings=tuple(sorted(_fold(kept), key=_order)),
+        rules=tuple(x for x in wanted if x in running),
+        skipped=skipped,
+        suppressed=Counter(way for way in ways if way is not None),
+        unfolded=tuple(kept),
+    )
 
 
 def select_rules(select: Iterable[str], ignore: Iterable[str]) -> tuple[Rule, ...]:
     """The rules that are meant. Raises UsageError for a word that means none."""
-    chosen = [rule for word in select for rule in _meant(word)]
+    chosen = [rule for word in select for rule in find_rules(word)]
     if not chosen:
         chosen = [rule for rule in RULES if rule.is_default]
-    ignored = {rule for word in ignore for rule in _meant(word)}
+    ignored = {rule for word in ignore for rule in find_rules(word)}
     return tuple(rule for rule in RULES if rule in chosen and rule not in ignored)
 
 
-def _meant(word: str) -> list[Rule]:
+def find_rules(word: str) -> list[Rule]:
+    """The rules of a code, a name, a family or a prefix of a code; `all` are all.
+
+    Raises UsageError when there are none.
+    """
     text = word.strip()
     found = [
         rule

@@ -1,0 +1,103 @@
+"""What commands that plan a pipeline are asked alike: the target, the script's parameters."""
+
+from __future__ import annotations
+
+import ast
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from mpkgraph.errors import MpkGraphError, UsageError
+from mpkgraph.pipeline.compiled import Emit
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from mpkgraph.pipeline.compile import CompileOptions, CompileResult
+
+    class PlanRequest(Protocol):
+        """The options of `target_options` and `script_options`, and those around them."""
+
+        @property
+        def arguments(self) -> tuple[str, ...]: ...
+        @property
+        def target(self) -> str | None: ...
+        @property
+        def workers(self) -> int | None: ...
+        @property
+        def schedulers(self) -> int | None: ...
+        @property
+        def world_size(self) -> int | None: ...
+        @property
+        def rank(self) -> int | None: ...
+        @property
+        def all_ranks(self) -> bool: ...
+        @property
+        def multicast(self) -> bool | None: ...
+        @property
+        def settings(self) -> tuple[str, ...]: ...
+        @property
+        def init(self) -> tuple[str, ...]: ...
+        @property
+        def meta(self) -> bool: ...
+        @property
+        def register(self) -> tuple[str, ...]: ...
+        @property
+        def mirage_home(self) -> str | None: ...
+        @property
+        def traceback(self) -> bool: ...
+
+
+def plan_options(
+    request: PlanRequest, *, emit: Emit, output: Path | None = None, stdout: TextIO | None = None
+) -> CompileOptions:
+    """How the library is to compile. Raises UsageError for options that do not go together."""
+    from mpkgraph.pipeline.compile import CompileOptions
+    from mpkgraph.pipeline.custom_tasks import custom_task
+    from mpkgraph.pipeline.function_parameters import split_settings
+    from mpkgraph.pipeline.target import find_cc
+
+    if request.all_ranks and request.rank is not None:
+        raise UsageError("--all-ranks and --rank can't go together")
+    return CompileOptions(
+        output=output,
+        emit=emit,
+        cc=None if request.target is None else find_cc(request.target),
+        num_workers=request.workers,
+        num_local_schedulers=request.schedulers,
+        world_size=request.world_size,
+        rank=request.rank,
+        all_ranks=request.all_ranks,
+        multicast=request.multicast,
+        arguments=request.arguments,
+        settings=split_settings(request.settings),
+        init={name: _literal(x) for name, x in split_settings(request.init, "--init").items()},
+        meta=request.meta,
+        tasks=[custom_task(text) for text in request.register],
+        mirage_home=None if request.mirage_home is None else Path(request.mirage_home),
+        stdout=stdout,
+    )
+
+
+def compiled(
+    sources: Sequence[str], options: CompileOptions, *, show_traceback: bool
+) -> CompileResult:
+    """`compile_pipelines`; a script's own exception is shown when the user wants to see it."""
+    from mpkgraph.pipeline.compile import compile_pipelines
+
+    try:
+        return compile_pipelines(sources, options)
+    except MpkGraphError as error:
+        if show_traceback and error.__cause__ is not None:
+            traceback.print_exception(error.__cause__, file=sys.stderr)
+        raise
+
+
+def _literal(text: str) -> Any:
+    """A Python literal, else the text itself."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text

@@ -1,0 +1,104 @@
+"""`mpkgraph verify`: parse what is asked; the work is in `verify_run`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from mpkgraph.cli.options import (
+    ARGUMENTS,
+    ScriptCommand,
+    reading_options,
+    script_options,
+    target_options,
+)
+
+FORMATS = ("text", "json", "sarif", "github", "junit")
+SEVERITIES = ("error", "warning", "advice")
+
+
+@click.command(
+    cls=ScriptCommand,
+    short_help="Find what is wrong with a task graph or pipeline.",
+    options_metavar="[OPTIONS]",
+)
+@click.argument("sources", metavar="SOURCE...", nargs=-1)
+@click.option(
+    "-s",
+    "--select",
+    multiple=True,
+    metavar="RULES",
+    help="Only these: codes (MPK101), names, families (hazards), prefixes (MPK2) or all, separated "
+    "by commas. Repeatable. Default: all but advice.",
+)
+@click.option(
+    "-i", "--ignore", multiple=True, metavar="RULES", help="Not these. Repeatable, as --select."
+)
+@click.option(
+    "--suppress",
+    multiple=True,
+    metavar="RULES@WHERE",
+    help="Leave out what these rules find at an operator (its index, name or a pattern) or a "
+    "tensor. Repeatable.",
+)
+@click.option(
+    "--fail-on",
+    type=click.Choice(SEVERITIES),
+    default="error",
+    show_default=True,
+    help="Exit with 1 for a finding that is as bad or worse.",
+)
+@click.option(
+    "--baseline",
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    help="Leave out the findings that this file knows.",
+)
+@click.option(
+    "--write-baseline",
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    help="Write the findings there as known, and exit with 0.",
+)
+@click.option("--explain", metavar="RULE", help="Say what a rule finds and why, and draw it.")
+@click.option("--list-rules", is_flag=True, help="List all rules.")
+@target_options
+@script_options
+@reading_options
+@click.option("--traceback", is_flag=True, help="Show Python's traceback of a script that fails.")
+@click.option(
+    "-f",
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    help="text (default), json, sarif (2.1.0), github (annotations of a workflow) or junit.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    help="Write there instead of standard output.",
+)
+@click.option(
+    "--color/--no-color",
+    default=None,
+    help="Colour (default: on a terminal, unless NO_COLOR is set).",
+)
+@click.pass_context
+def verify(ctx: click.Context, /, **options: Any) -> int:
+    """Find what is wrong before nvcc sees it: splits, hazards, structure, resources, ranks.
+
+    SOURCE is a task_graph_rank{N}.json (plain, .gz, .zst, or - for standard input), a directory
+    (all ranks together), or a pipeline that is planned first: a script (its arguments follow after
+    --; it is run, so verify only what you trust), a function (module:function or
+    file.py:function), or a record (pipeline_rank{N}.json).
+
+    Exit codes: 0 nothing found, 1 findings as bad as --fail-on, 2 wrong usage, 3 input that can't
+    be read or planned.
+    """
+    from mpkgraph.cli.verify_run import VerifyRequest, run_verify
+
+    return run_verify(VerifyRequest(arguments=ctx.meta[ARGUMENTS], **options))
