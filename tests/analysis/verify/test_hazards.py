@@ -57,7 +57,7 @@ def test_wrong_pipelines(build, cc):
     assert context.operators[finding.location.operator].layer_index == layer
     assert finding.location.byte_range is not None
     assert finding.location.elements is not None
-    assert finding.location.record_path.startswith("tests/pipelines/odd.py:")
+    assert str(finding.location.site).startswith("tests/pipelines/odd.py:")
     assert len(finding.witness) == 2
     assert all(str(x) in finding.message for x in finding.witness)
     assert finding.remedy
