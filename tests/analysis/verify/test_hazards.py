@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from mpkgraph.analysis.verify.context import VerifyContext, VerifyOptions
+from mpkgraph.analysis.verify.rules.hazards.conflicts import walk_conflicts
+from mpkgraph.analysis.verify.rules.hazards.pairs import PairFinder
 from mpkgraph.analysis.verify.run import verify
 from mpkgraph.catalog import DEFAULT
 from mpkgraph.io.reader import read_graph
@@ -265,3 +269,22 @@ def test_real_graphs_without_their_record(golden):
     """Nothing is found that the record would not show."""
     bare = {(x.rule.code, x.severity) for x in found(golden_context(golden, record=False))}
     assert {x for x in bare if x[1] == "error"} <= expected(golden)
+
+
+def test_all_pairs_of_layers_are_those_that_others_counted():
+    """Two layers of DeepSeek-V3, counted with another implementation on Mirage's own graph."""
+    mine = [x for x in goldens.all_graphs() if "deepseek_v3-L0,3-b1" in x.case]
+    if not mine:
+        pytest.skip(goldens.ABSENT)
+    context = golden_context(mine[0])
+    steps = walk_conflicts(context, PairFinder(context), prune=False)
+    conflicts = [x for step in steps for x in step.conflicts]
+    assert Counter(x.hazard for x in conflicts) == {"RAW": 44, "WAR": 53, "WAW": 42}
+    assert Counter(x.later.tensor for x in conflicts) == {
+        "fp8_input_7168_shared": 54,
+        "fp8_scale_7168_shared": 54,
+        "rmsnorm_out": 12,
+        "c_latent_out": 12,
+        "contiguous_kv": 4,
+        "k_pe_out": 3,
+    }
