@@ -176,17 +176,11 @@ _W13 = "B K, E n K, E B, * -> B t n"
 _W2 = "B t K, E n K, E B, * -> B t n"
 
 
-def _lanes(stride: int) -> Relation:
-    """A task takes every `stride`-th active expert, a number in the kernel's code."""
-    why = f"a task takes every {stride}th active expert: with fewer lanes some are never computed"
-    return Relation(f"{stride} <= grid[0]", why)
-
-
 _EXPERTS = {
-    "TASK_MOE_W13_LINEAR_SM90": _of(_W13, relations=(_MASK, _lanes(5))),
-    "TASK_MOE_W13_LINEAR_SM100": _of(_W13, relations=(_MASK, _lanes(10))),
-    "TASK_MOE_W2_LINEAR_SM90": _of(_W2, relations=(_MASK, _lanes(4))),
-    "TASK_MOE_W2_LINEAR_SM100": _of(_W2, relations=(_MASK, _lanes(8))),
+    "TASK_MOE_W13_LINEAR_SM90": _of(_W13, relations=(_MASK,)),
+    "TASK_MOE_W13_LINEAR_SM100": _of(_W13, relations=(_MASK,)),
+    "TASK_MOE_W2_LINEAR_SM90": _of(_W2, relations=(_MASK,)),
+    "TASK_MOE_W2_LINEAR_SM100": _of(_W2, relations=(_MASK,)),
     "TASK_MOE_W13_FP8_SM100": _of(
         "B K, B *, E n K, E n *, E B, * -> B t n",
         relations=(
