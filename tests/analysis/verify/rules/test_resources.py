@@ -5,9 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mpkgraph.analysis.verify.context import VerifyContext
 from mpkgraph.analysis.verify.rules.resources import CHECKS, limits
 from mpkgraph.analysis.verify.run import verify
+from mpkgraph.catalog import DEFAULT
 from mpkgraph.model.operator import OperatorSet
+from mpkgraph.views.operators import recover_operators
 from tests import goldens
 from tests.analysis.verify.rules.raw_layers import (
     META,
@@ -587,3 +590,28 @@ def test_pipelines_that_merely_exercise_the_emitter_have_no_errors():
     assert len(cases) >= 10
     for golden in cases:
         assert errors_of(golden) == set(), golden
+
+
+def test_good_graphs_alone_have_no_errors_but_real_ones():
+    """Operators recovered from the tasks: what they do not tell is not guessed."""
+    from mpkgraph.io.record import parse_record
+
+    goldens.require()
+    for golden in goldens.all_graphs():
+        if golden.group in {"tests", "gpu", "models"} and golden.num_bytes < 2_500_000:
+            record = parse_record(golden.record_bytes(), file=str(golden))
+            alone = without_record(record, num_workers=128)
+            errors = {x.rule.code for x in found(alone) if x.severity == "error"}
+            assert errors <= REAL.get(golden.case, set()), golden
+
+
+def test_addresses_that_an_h100_refused(tmp_path):
+    """A map to a dim that the tensor lacks makes wild offsets: it died of a misaligned address."""
+    from mpkgraph.io.reader import read_graph
+
+    golden = goldens.get("bad/map_dim_out_of_range-cc90")
+    graph = read_graph(golden.write_graph(tmp_path))
+    context = VerifyContext(graph, recover_operators(graph), DEFAULT)
+    finding = one(context, "MPK421")
+    assert finding.location.tensor == "x"
+    assert finding.count == 4

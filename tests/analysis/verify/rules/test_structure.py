@@ -297,16 +297,6 @@ def experts(kernel: Any) -> None:
     kernel.moe_w13_linear_layer(x, w, route, mask, out, (10, 2, 1), block(kernel))
 
 
-def test_names():
-    context = planned(record_of(odd.duplicate_name))
-    assert codes(findings("structure", context)) == ["MPK314"]
-    context = planned(record_of(odd.dotted_name))
-    got = findings("structure", context)
-    assert codes(got) == ["MPK315"]
-    assert got[0].remedy == "Call it 'model_x'"
-    assert codes(findings("structure", bare(context.graph))) == ["MPK315"]
-
-
 def test_a_join_of_two_tensors_of_one_producer_never_completes():
     def build(kernel):
         logits, value = attach(kernel, "logits", 1, HIDDEN), attach(kernel, "value", 1, 8)

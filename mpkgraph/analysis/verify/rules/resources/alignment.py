@@ -33,7 +33,10 @@ def check_alignment(context: VerifyContext) -> Iterator[Finding]:
         if is_tma:
             unit = TMA_BYTES
         elif name in VECTOR_BYTES and use.effect.access != "none":
-            unit = VECTOR_BYTES[name](task_facts(context, use.operator))
+            facts = task_facts(context, use.operator)
+            if not facts.inputs:
+                continue
+            unit = VECTOR_BYTES[name](facts)
         else:
             continue
         size = use.layout.element_bytes

@@ -40,7 +40,7 @@ WRITTEN_TWICE = Rule(
 )
 REPLICATED = Rule(
     code="MPK108",
-    name="replicated-work",
+    name="axis-splits-nothing",
     severity="warning",
     summary="a grid axis splits nothing, so several tasks compute and write the same tile",
     why="The result is right, as all of them write the same values, but the work is done several "

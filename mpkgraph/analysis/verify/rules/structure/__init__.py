@@ -8,7 +8,7 @@ from mpkgraph.analysis.verify.rules.structure import (
     cycles,
     ends,
     entries,
-    labels,
+    metadata,
     queues,
     ranges,
 )
@@ -20,5 +20,5 @@ CHECKS: tuple[CheckRow, ...] = (
     *ends.CHECKS,
     *ranges.CHECKS,
     *entries.CHECKS,
-    *labels.CHECKS,
+    *metadata.CHECKS,
 )

@@ -1,8 +1,7 @@
-"""What tasks and tensors are called: metadata that names another grid point, names of tensors."""
+"""What tasks are told of their place in the grid."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -12,7 +11,6 @@ from mpkgraph.analysis.verify.finding import Finding
 from mpkgraph.analysis.verify.rule import CheckRow, Rule
 from mpkgraph.catalog.task_types import DEFAULT_METADATA
 from mpkgraph.model.operator import Operator
-from mpkgraph.model.record import PipelineRecord
 from mpkgraph.planner.metadata import metadata_columns
 
 METADATA = Rule(
@@ -24,26 +22,6 @@ METADATA = Rule(
     "not by the tile: two tasks with the same metadata do the same part, and another is left out.",
     remedy="Let the metadata follow the grid point, as the generator writes it.",
 )
-DUPLICATE_NAME = Rule(
-    code="MPK314",
-    name="duplicate-name",
-    severity="error",
-    summary="two tensors have the same name",
-    why="The generated code declares a variable for each tensor: nvcc rejects the second one, and "
-    "the graph can't tell the tensors apart.",
-    remedy="Give each tensor a name of its own.",
-    needs_record=True,
-)
-BAD_NAME = Rule(
-    code="MPK315",
-    name="illegal-name",
-    severity="error",
-    summary="a tensor's name is no C++ identifier",
-    why="The generated code declares a variable of that name, and nvcc rejects it. Mirage replaces "
-    "dots only in names of tensors that it allocates itself.",
-    remedy="Use letters, digits and underscores.",
-)
-
 FIELDS = ("request_ids", "kv_idxs", "merge_task_offsets", "expert_offsets", "task_offsets")
 """Columns of the metadata, in the order of `Metadata`."""
 
@@ -88,41 +66,6 @@ def find_metadata_mismatches(context: VerifyContext) -> Iterator[Finding]:
         )
 
 
-def find_duplicate_names(context: VerifyContext) -> Iterator[Finding]:
-    """Names that several tensors of the record have."""
-    if context.record is None:
-        return
-    counts = Counter(_names(context.record))
-    for name, count in counts.items():
-        if count > 1:
-            yield Finding(
-                rule=DUPLICATE_NAME,
-                message=f"{count} tensors are named {name!r}",
-                location=context.location(tensor=name),
-                remedy="Give each of them a name of its own",
-                count=count,
-                count_of="tensors",
-            )
-
-
-def find_bad_names(context: VerifyContext) -> Iterator[Finding]:
-    """Names that no C++ variable can have, of the tensors that tasks use."""
-    names = context.graph.tensors if context.record is None else _names(context.record)
-    for name in dict.fromkeys(names):
-        if name.isascii() and name.isidentifier():
-            continue
-        uses = context.uses_by_tensor.get(name, ())
-        yield Finding(
-            rule=BAD_NAME,
-            message=f"tensor {name!r} is no C++ identifier",
-            location=context.location(
-                uses[0].operator if uses else None, uses[0].slot if uses else None, tensor=name
-            ),
-            remedy=f"Call it {_legal(name)!r}",
-            witness=(context.task_ref(int(uses[0].tasks[0])),) if uses else (),
-        )
-
-
 def _places(operator: Operator) -> np.ndarray[tuple[int], np.dtype[np.int64]] | None:
     """Position of each task among those of the whole grid; None where all are there."""
     if operator.grid_positions is None:
@@ -135,24 +78,4 @@ def _places(operator: Operator) -> np.ndarray[tuple[int], np.dtype[np.int64]] | 
     return point * operator.num_subtasks  # subtasks of a point have the same metadata
 
 
-def _names(record: PipelineRecord) -> list[str]:
-    """Names that become variables: parts of a shuffled tensor are looked up without one."""
-    parts = {
-        ref.tensor
-        for call in record.calls.values()
-        if call.op == "shuffle_tensors"
-        for ref in call.inputs or ()
-    }
-    return [x.base_ptr for x in record.tensors if x.id not in parts]
-
-
-def _legal(name: str) -> str:
-    text = "".join(x if x.isascii() and (x.isalnum() or x == "_") else "_" for x in name)
-    return text if text and not text[0].isdigit() else f"_{text}"
-
-
-CHECKS = (
-    CheckRow(find_metadata_mismatches, (METADATA,)),
-    CheckRow(find_duplicate_names, (DUPLICATE_NAME,)),
-    CheckRow(find_bad_names, (BAD_NAME,)),
-)
+CHECKS = (CheckRow(find_metadata_mismatches, (METADATA,)),)
