@@ -49,10 +49,16 @@ def _pipeline(out: TextWriter, pipeline: CheckedPipeline) -> None:
         if len(pipeline.ranks) > 1:
             subject = f"rank {rank}, {subject}"
         out.line()
-        place = place_words(pipeline.place(findings[0]))
-        out.line(f"  {out.style(printable(subject), bold=True)}  {printable(place)}")
+        place = printable(_place(pipeline, findings[0]))
+        out.line(f"  {out.style(printable(subject), bold=True)}  {place}".rstrip())
         for finding in findings:
             _finding(out, finding)
+
+
+def _place(pipeline: CheckedPipeline, finding: Finding) -> str:
+    """The user's line, else the place in the record; the heading has named the files."""
+    place = pipeline.place(finding)
+    return finding.location.record_path or "" if place.line is None else place_words(place)
 
 
 def _pipeline_note(pipeline: CheckedPipeline) -> str:

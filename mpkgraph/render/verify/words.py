@@ -48,13 +48,10 @@ def witness_words(finding: Finding) -> str:
 
 def repeat_words(finding: Finding) -> str:
     """`60 tasks, and 27 more operators like this one`; nothing for what is found once."""
-    parts = []
-    if finding.count > 1:
-        parts.append(f"{finding.count:,} {finding.count_of}")
+    found = f"{finding.count:,} {finding.count_of}" if finding.count > 1 else ""
     more = finding.num_operators - 1
-    if more:
-        parts.append(f"and {count(more, 'more operator')} like this one")
-    return ", ".join(parts)
+    others = f"{count(more, 'more operator')} like this one" if more else ""
+    return f"{found}, and {others}" if found and others else found or others
 
 
 def place_words(place: Place) -> str:

@@ -13,6 +13,7 @@ import pytest
 from mpkgraph.render.text import TextOptions, TextWriter
 from mpkgraph.render.verify import render_report
 from mpkgraph.render.verify.text import report_text
+from mpkgraph.render.verify.words import repeat_words
 from tests.verdicts import HOSTILE, LATE_FINDING, clean, hostile, pipeline, report
 
 REPORTS = {"ordinary": report, "clean": clean, "hostile": hostile}
@@ -113,3 +114,17 @@ def test_junit_fails_what_fails_the_run(fail_on, failing):
 def test_an_unknown_form_is_a_bug():
     with pytest.raises(ValueError, match="no form"):
         render_report(report(), "yaml")
+
+
+@pytest.mark.parametrize(
+    ("count", "operators", "words"),
+    [
+        (1, 1, ""),
+        (2, 1, "2 tasks"),
+        (1, 2, "1 more operator like this one"),
+        (1234, 3, "1,234 tasks, and 2 more operators like this one"),
+    ],
+)
+def test_repeats(count, operators, words):
+    finding = replace(LATE_FINDING, count=count, count_of="tasks", num_operators=operators)
+    assert repeat_words(finding) == words
