@@ -16,8 +16,8 @@ MISSING = Rule(
     "warning",  # the record may not hold all that the run is given
     "a meta tensor that a kernel dereferences is not given",
     "What is missing in `meta_tensors` is a null pointer: the kernel dies of an illegal memory "
-    "access, as an H100 shows. A record holds what the kernel object was made with; what a run adds "
-    "to it later is not known here.",
+    "access, as an H100 shows. A record holds what the kernel object was made with; what a run "
+    "adds to it later is not known here.",
     "Give PersistentKernel the meta tensor, if only a small one that fits.",
     needs_record=True,
 )
