@@ -90,14 +90,37 @@ def threads(kernel: Any) -> tuple[int, int, int]:
     return (256, 1, 1) if kernel.target_cc >= 90 else (128, 1, 1)
 
 
-def run(kernel: Any) -> None:
-    """Launch a compiled kernel once and wait for it; nothing when planning."""
-    if is_planning():
-        return
+def use_rows(kernel: Any, rows: int) -> None:
+    """Say that the first `rows` rows of the layers' tensors are in use, by one request.
+
+    Some tasks, such as SiLU times, work on as many rows as there are tokens in the batch. They
+    read where the last request's tokens end, and without this tensor they crash.
+    """
+    ends = tensor(kernel.max_num_batched_requests + 1, dtype="int32")
+    if not is_planning():
+        ends[1:] = rows
+    kernel.meta_tensors["qo_indptr_buffer"] = ends
+
+
+def launch(kernel: Any) -> None:
+    """Let a compiled kernel's graph run once, and wait for it; on a GPU only.
+
+    Mirage starts its workers, and then schedulers that may call printf. The first kernel of a
+    process with a printf or an assert in it can't start while others run; were that the
+    schedulers, they and the workers would wait for each other for ever. torch's sum has an assert.
+    """
     import torch
 
+    torch.zeros(1, device="cuda").sum()
     kernel.run_test_mode()
     torch.cuda.synchronize()
+
+
+def run(kernel: Any) -> None:
+    """Launch a compiled kernel and take it down; nothing when planning."""
+    if is_planning():
+        return
+    launch(kernel)
     kernel.finalize()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from common import main, tensor, threads
+from common import main, tensor, threads, use_rows
 
 
 def build(
@@ -19,6 +19,7 @@ def build(
 
     `copies` as in join.py: 8 in Mirage's own test, 1 is right.
     """
+    use_rows(kernel, rows)
     x_input = kernel.attach_input(tensor(rows, hidden), name="x_input")
     w_a = kernel.attach_input(tensor(hidden), name="w_a")
     w_b, w_c, w_d = (kernel.attach_input(tensor(hidden, hidden), name=f"w_{x}") for x in "bcd")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from common import main, tensor, threads
+from common import main, tensor, threads, use_rows
 
 
 def build(
@@ -19,6 +19,7 @@ def build(
     `copies` is the size of grid axis 1, which splits no tensor of a linear layer: every task is
     there so many times and writes the same tile. Mirage's own tests have 8, to no use; 1 is right.
     """
+    use_rows(kernel, rows)
     inputs = [kernel.attach_input(tensor(rows, hidden), name=f"x{i}_input") for i in (1, 2)]
     w_a, w_b = (kernel.attach_input(tensor(hidden), name=f"w_{x}") for x in "ab")
     w_c = kernel.attach_input(tensor(hidden, hidden), name="w_c")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from common import main, tensor, threads
+from common import main, tensor, threads, use_rows
 
 
 def build(
@@ -22,6 +22,7 @@ def build(
     stages: int = 3,
 ) -> None:
     """All three layers, or the first `stages` of them. `tasks` is those of gate and up."""
+    use_rows(kernel, batch)
     block = threads(kernel)
     x = kernel.attach_input(tensor(batch, hidden), name="input")
     w_gate = kernel.attach_input(tensor(intermediate, hidden), name="w_gate")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from common import is_planning, new_kernel, tensor, threads
+from common import is_planning, launch, new_kernel, tensor, threads
 
 EPSILON = 1e-6
 """What Mirage's kernel adds to the mean of squares."""
@@ -36,8 +36,7 @@ def main() -> None:
         return  # the tensors are shapes, there is nothing to run or to compare
     import torch
 
-    kernel.run_test_mode()
-    torch.cuda.synchronize()
+    launch(kernel)
     x = tensors["x"].float()
     scale = torch.rsqrt(x.square().mean(-1, keepdim=True) + EPSILON)
     difference = (tensors["out"].float() - x * scale * tensors["w"].float()).abs().max().item()

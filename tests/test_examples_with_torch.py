@@ -44,6 +44,10 @@ assert meta["qo_indptr_buffer"].tolist() == [0, 4, 8]
 assert meta["paged_kv_indptr_buffer"].tolist() == [0, 1, 2]
 assert meta["paged_kv_last_page_len_buffer"].tolist() == [4, 4]
 assert meta["paged_kv_indices_buffer"].tolist() == list(range(16))
+kernel = common.new_kernel(max_num_batched_requests=2)
+common.use_rows(kernel, 8)
+assert kernel.meta_tensors["qo_indptr_buffer"].tolist() == [0, 8, 8]
+assert kernel.meta_tensors["qo_indptr_buffer"].dtype == torch.int32
 sys.argv = ["fork.py", "--rows", "2", "--hidden", "256"]
 import fork
 common.main(fork.build)

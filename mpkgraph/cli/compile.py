@@ -33,7 +33,12 @@ from mpkgraph.cli.options import ARGUMENTS, ScriptCommand, script_options, targe
     help="Which files to write.",
 )
 @click.option("--dry-run", is_flag=True, help="Plan and report; write nothing.")
-@click.option("--check", is_flag=True, help="Exit with 1 when there is a warning.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Verify the graphs too (see mpkgraph verify); exit with 1 when it finds an error or "
+    "planning warned.",
+)
 @click.option(
     "--backend",
     type=click.Choice(["planner", "auto", "mirage"]),

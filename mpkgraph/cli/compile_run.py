@@ -5,13 +5,18 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mpkgraph.cli.plan_request import compiled, plan_options
 from mpkgraph.errors import MissingDependencyError
 from mpkgraph.pipeline.compiled import BOTH, Emit
 
+if TYPE_CHECKING:
+    from mpkgraph.analysis.verify.report import VerifyReport
+    from mpkgraph.pipeline.compile import CompileOptions, CompileResult
+
 FINDINGS = 1
-"""Exit code of `--check` when there are warnings."""
+"""Exit code of `--check` when planning warned or static verify found an error."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +67,34 @@ def run_compile(request: CompileRequest) -> int:
         stdout=sys.stderr if request.as_json else None,
     )
     result = compiled(request.pipelines, options, show_traceback=request.traceback)
+    report = _check(request, result, options) if request.check else None
     for line in warning_lines(result):
         sys.stderr.write(line + "\n")
     if request.as_json:
-        sys.stdout.buffer.write(compile_json(result))
+        sys.stdout.buffer.write(compile_json(result, report))
     elif not request.quiet:
         compile_text(sys.stdout, result)
-    return FINDINGS if request.check and result.has_warnings else 0
+    if report is None:
+        return 0
+    if not request.as_json:
+        from mpkgraph.render.text import TextWriter, text_options
+        from mpkgraph.render.verify.text import report_text
+
+        report_text(TextWriter(sys.stderr, text_options(sys.stderr)), report)
+    return FINDINGS if report.fails or result.has_warnings else 0
+
+
+def _check(request: CompileRequest, result: CompileResult, options: CompileOptions) -> VerifyReport:
+    """Static verify of what was planned, with the rules that run by default."""
+    from mpkgraph.analysis.verify.context import VerifyOptions
+    from mpkgraph.analysis.verify.report import VerifyReport, check
+    from mpkgraph.cli.planned import planned_pipelines
+
+    verify_options = VerifyOptions(
+        num_workers=request.workers, num_schedulers=request.schedulers, target_cc=options.cc
+    )
+    pipelines = planned_pipelines(result, request.pipelines[0], options, verify_options)
+    return VerifyReport(tuple(check(x) for x in pipelines))
 
 
 def _no_mirage_backend() -> None:

@@ -7,20 +7,17 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from mpkgraph.analysis.verify.context import VerifyContext, VerifyOptions
 from mpkgraph.analysis.verify.report import Pipeline
-from mpkgraph.analysis.verify.subjects import context_of, pipeline_of
+from mpkgraph.analysis.verify.subjects import pipeline_of
 from mpkgraph.cli.loading import Loaded, LoadOptions, load
 from mpkgraph.cli.plan_request import compiled, plan_options
 from mpkgraph.cli.verify_request import VerifyRequest
 from mpkgraph.errors import UsageError
 from mpkgraph.io.record_file import is_record
 from mpkgraph.io.source import STDIN
-
-if TYPE_CHECKING:
-    from mpkgraph.pipeline.compiled import Compiled
 
 Kind = Literal["graph", "folder", "record", "script"]
 
@@ -126,9 +123,7 @@ class SourceReader:
         return VerifyContext(loaded.graph, operators, loaded.catalog, loaded.record, self._options)
 
     def _planned(self, name: str, sources: Sequence[str]) -> Iterator[Pipeline]:
-        from mpkgraph.catalog import DEFAULT, catalog_for
-        from mpkgraph.catalog.registered import REGISTERED_TASKS
-        from mpkgraph.pipeline.custom_tasks import with_custom_tasks
+        from mpkgraph.cli.planned import planned_pipelines
 
         request = self.request
         if request.rank is None and (request.world_size or 1) > 1:
@@ -137,19 +132,7 @@ class SourceReader:
         options = plan_options(request, emit=frozenset(), stdout=sys.stderr)
         result = compiled(sources, options, show_traceback=request.traceback)
         self.notes += result.notes
-        catalog = DEFAULT if request.mirage_home is None else catalog_for(request.mirage_home)
-        tasks = with_custom_tasks(REGISTERED_TASKS, options.tasks)
-        by_index: dict[int, list[Compiled]] = {}
-        for item in result.compiled:
-            by_index.setdefault(item.index, []).append(item)
-        for index, items in sorted(by_index.items()):
-            ranks = [
-                context_of(x.graph, x.record, catalog=catalog, options=self._options, tasks=tasks)
-                for x in items
-                if x.graph is not None
-            ]
-            title = name if len(by_index) == 1 else f"{name}, graph {index + 1}"
-            yield pipeline_of(title, ranks, items[0].site)
+        yield from planned_pipelines(result, name, options, self._options)
 
 
 def _cc(target: str | None) -> int | None:

@@ -75,7 +75,6 @@ class PersistentKernel:
             "use_cutlass_kernel": use_cutlass_kernel,
             "eos_token_id": to_json(eos_token_id),
             "test_mode": test_mode,
-            "meta_tensors": to_json(meta_tensors),
         }
         self.__finalized__ = False
         self._is_compiled = False
@@ -102,8 +101,9 @@ class PersistentKernel:
         self.eos_token_id = eos_token_id
         self.kn_graph = KNGraph(CyKNGraph(disable_fingerprint=True))
         self.meta_tensors = meta_tensors
+        self._snapshot: TensorSpec | None = None
         if SNAPSHOT not in self.meta_tensors:
-            self.meta_tensors[SNAPSHOT] = TensorSpec((max_num_pages,), "int32")
+            self._snapshot = self.meta_tensors[SNAPSHOT] = TensorSpec((max_num_pages,), "int32")
         self.profiler_tensor = profiler_tensor
         self.trace_name = trace_name
         self.use_nvshmem = world_size > 1
@@ -244,11 +244,15 @@ class PersistentKernel:
         """
         return self.kn_graph.cygraph.recorder.record(
             target_cc=self.target_cc,
-            init=self._init,
+            init={**self._init, "meta_tensors": self._given_meta_tensors()},
             origin=origin,
             generate=generate,
             exception=exception,
         )
+
+    def _given_meta_tensors(self) -> Any:
+        """As they are now: Mirage takes them in compile(), so a script may add some until then."""
+        return to_json({k: v for k, v in self.meta_tensors.items() if v is not self._snapshot})
 
 
 for _spec in LAYERS:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from mpkgraph.io.writer import text_chunks
 from mpkgraph.pipeline.compile import CompileResult
 from mpkgraph.pipeline.compiled import Compiled
 from mpkgraph.planner.warnings import PlanWarning
 from mpkgraph.render.escape import printable
+
+if TYPE_CHECKING:
+    from mpkgraph.analysis.verify.report import VerifyReport
 
 SCHEMA = "mpkgraph-compile/1"
 
@@ -61,16 +64,18 @@ def _where(compiled: Compiled, warning: PlanWarning) -> str | None:
     return f"{path}, {warning.where}" if path else warning.where
 
 
-def compile_json(result: CompileResult) -> bytes:
-    """The report as one JSON object, schema `mpkgraph-compile/1`."""
-    import orjson
+def compile_json(result: CompileResult, report: VerifyReport | None = None) -> bytes:
+    """The report as one JSON object, schema `mpkgraph-compile/1`; `verify` is that of `--check`."""
+    from mpkgraph.render.verify.json_form import json_bytes, report_document
 
-    payload = {
+    payload: dict[str, Any] = {
         "schema": SCHEMA,
         "graphs": [_graph_json(x) for x in result.compiled],
         "notes": list(result.notes),
     }
-    return orjson.dumps(payload, option=orjson.OPT_INDENT_2) + b"\n"
+    if report is not None:
+        payload["verify"] = report_document(report)
+    return json_bytes(payload)
 
 
 def _graph_json(compiled: Compiled) -> dict[str, Any]:

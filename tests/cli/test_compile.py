@@ -210,7 +210,7 @@ def test_a_warning_is_printed_with_the_users_line(mpkgraph, folder, code):
         assert line.startswith(f"mpkgraph: warning: {place}")
         assert line.endswith(f" [{code}]")
     assert mpkgraph("compile", source, "--dry-run", "-q", "--check").code == 1
-    clean = mpkgraph("compile", source, "--set", "clean=True", "--dry-run", "--check")
+    clean = mpkgraph("compile", source, "--set", "clean=True", "--dry-run")
     assert (clean.code, clean.err) == (0, "")
 
 
@@ -219,6 +219,31 @@ def test_a_warning_names_the_place_in_a_record(mpkgraph, recorded):
     assert len(lines) == 2
     for line in lines:
         assert line.startswith("mpkgraph: warning: recorded.json, log[4].lowlevel[0]: layer 0 ")
+
+
+def test_check_verifies_what_was_planned(mpkgraph, folder):
+    Path("race.py").write_text(RACE, encoding="utf-8")
+    assert mpkgraph("compile", "race.py:race", "--dry-run").code == 0
+    result = mpkgraph("compile", "race.py:race", "--dry-run", "--check")
+    assert result.code == 1
+    assert "error MPK203 unordered-writes" in result.err
+    found = mpkgraph("compile", "race.py:race", "--dry-run", "--check", "--json")
+    assert found.code == 1
+    assert found.json["verify"]["fails"]
+    codes = {x["code"] for p in found.json["verify"]["pipelines"] for x in p["findings"]}
+    assert "MPK203" in codes
+
+
+RACE = """
+def race(pk):
+    x = pk.new_tensor(dims=(8, 4096), name="x")
+    w = pk.new_tensor(dims=(4096,), name="w")
+    y = pk.new_tensor(dims=(8, 4096), name="y")
+    for _ in range(2):
+        pk.rmsnorm_layer(
+            input=x, weight=w, output=y, grid_dim=(8, 1, 1), block_dim=(128, 1, 1)
+        )
+"""
 
 
 def test_check_writes_and_reports_all_the_same(mpkgraph, recorded):

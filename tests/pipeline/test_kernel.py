@@ -106,6 +106,16 @@ def test_meta_tensors_of_a_server():
     assert "paged_kv_indices_snapshot" not in shown
 
 
+def test_meta_tensors_may_be_given_until_compile():
+    made = in_test_mode(max_num_pages=2)
+    assert made.record().init["meta_tensors"] == {}
+    made.meta_tensors["qo_indptr_buffer"] = TensorSpec((2,), "int32")
+    expected = {"torch": [2], "strides": [1], "dtype": "int32"}
+    assert made.record().init["meta_tensors"] == {"qo_indptr_buffer": expected}
+    made.meta_tensors["paged_kv_indices_snapshot"] = TensorSpec((2,), "int32")
+    assert made.record().init["meta_tensors"]["paged_kv_indices_snapshot"] == expected
+
+
 @pytest.mark.parametrize("name", [*INT32_SHAPES, *INT64_SHAPES])
 def test_every_meta_tensor_is_needed_outside_test_mode(name):
     with pytest.raises(KeyError, match=f"meta_tensors has no '{name}'") as caught:

@@ -15,22 +15,25 @@ SCHEMA = "mpkgraph-verify/1"
 
 def report_json(report: VerifyReport) -> bytes:
     """Integers that JSON readers would change are text, as in all our JSON."""
-    return json_bytes(
-        {
-            "schema": SCHEMA,
-            "fail_on": report.fail_on,
-            "fails": report.fails,
-            "counts": dict(report.counts),
-            "suppressed": report.suppressed,
-            "stale": report.stale,
-            "notes": list(report.notes),
-            "rules": [rule_json(rule) for rule in report.rules],
-            "skipped": [
-                {"code": rule.code, "name": rule.name, "why": why} for rule, why in report.skipped
-            ],
-            "pipelines": [_pipeline(x) for x in report.pipelines],
-        }
-    )
+    return json_bytes(report_document(report))
+
+
+def report_document(report: VerifyReport) -> dict[str, Any]:
+    """What `report_json` writes."""
+    return {
+        "schema": SCHEMA,
+        "fail_on": report.fail_on,
+        "fails": report.fails,
+        "counts": dict(report.counts),
+        "suppressed": report.suppressed,
+        "stale": report.stale,
+        "notes": list(report.notes),
+        "rules": [rule_json(rule) for rule in report.rules],
+        "skipped": [
+            {"code": rule.code, "name": rule.name, "why": why} for rule, why in report.skipped
+        ],
+        "pipelines": [_pipeline(x) for x in report.pipelines],
+    }
 
 
 def rule_json(rule: Rule) -> dict[str, Any]:

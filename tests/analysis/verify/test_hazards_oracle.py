@@ -12,7 +12,7 @@ from mpkgraph.analysis.event_graph import EventGraph
 from mpkgraph.analysis.verify.happens_before import HappensBefore
 from mpkgraph.analysis.verify.rules.hazards.conflicts import walk_conflicts
 from mpkgraph.analysis.verify.rules.hazards.pairs import PairFinder
-from mpkgraph.analysis.verify.rules.hazards.siblings import sibling_conflicts
+from mpkgraph.analysis.verify.rules.hazards.siblings import Siblings
 from mpkgraph.analysis.verify.run import verify
 from mpkgraph.errors import PipelineError
 from tests.analysis.verify.oracle import Oracle, built
@@ -124,8 +124,9 @@ def test_siblings_are_those_of_the_oracle(seed):
     for reads in (False, True):
         wanted = oracle.sibling_pairs(reads=reads)
         found: dict[tuple[int, str], list[int]] = {}
+        siblings = Siblings()
         for step in walk_conflicts(context, PairFinder(context)):
-            for conflict in sibling_conflicts(step.operator, step.accesses):
+            for conflict in siblings.conflicts(step.operator, step.accesses):
                 if conflict.reads == reads:
                     key = step.operator.layer_index, conflict.writer.tensor
                     found.setdefault(key, []).append(conflict.count)

@@ -22,8 +22,9 @@ GOOD = [x for x in goldens.graphs(max_bytes=SMALL) if getattr(x, "group", None) 
 REAL_ERRORS = {
     # 12 blocks on 5,120 columns leave 8 unwritten
     "tests/test_moe_w13_linear": {"MPK101"},
-    # Blocks of rows that each count all rows, chunks and results that do not divide
-    "models/qwen3_demo-Qwen3-8B-promptlookup": {"MPK101", "MPK102", "MPK110"},
+    # Blocks of rows that each count all rows, chunks and results that do not divide; and the
+    # embedding of 8 rows reads 8 ids of a list of 4
+    "models/qwen3_demo-Qwen3-8B-promptlookup": {"MPK101", "MPK102", "MPK110", "MPK111"},
     # The join of experts counts its producers twice
     "models/deepseek_v3": {"MPK301"},
 }

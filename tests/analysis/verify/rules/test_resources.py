@@ -424,7 +424,7 @@ def test_meta_tensors_that_are_null():
     assert codes(context_of(record_of(silu()))) == []
     context = context_of(record_of(silu(), meta={}))
     finding = one(context, "MPK451")
-    assert finding.severity == "error"
+    assert finding.severity == "warning"
     assert "qo_indptr_buffer" in finding.message
     assert "max_num_batched_requests + 1" in finding.remedy
     assert verify([without_record(record_of(silu(), meta={}))], select=["MPK451"]).skipped
@@ -445,7 +445,7 @@ def test_meta_tensors_that_params_ask_for():
         )
 
     assert codes(context_of(record_of(embedding(1), meta={}))) == []
-    assert codes(context_of(record_of(embedding(0), meta={}))) == [("MPK451", "error")] * 2
+    assert codes(context_of(record_of(embedding(0), meta={}))) == [("MPK451", "warning")] * 2
 
 
 def test_meta_tensors_that_are_short():
@@ -530,15 +530,6 @@ def test_codes_stand_once_and_belong_here():
 
 
 REAL = {
-    # Mirage's own tests of a silu call it without the row boundaries that its kernel reads
-    "tests/test_gateup_silu-cc80": {"MPK451"},
-    "tests/test_gateup_silu-cc90": {"MPK451"},
-    "tests/test_gateup_silu-cc100": {"MPK451"},
-    "tests/test_gateup_silu_down-cc80": {"MPK451"},
-    "tests/test_gateup_silu_down-cc90": {"MPK451"},
-    "tests/test_gateup_silu_down-cc100": {"MPK451"},
-    # So does this one, on purpose: it died on an H100
-    "gpu/small_mlp_noqo-cc90": {"MPK451"},
     # The argmax of the prompt-lookup demo splits rows, and reduces in several tasks
     "models/qwen3_demo-Qwen3-8B-promptlookup-L2-cc90": {"MPK411"},
 }

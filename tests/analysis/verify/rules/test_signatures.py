@@ -10,7 +10,6 @@ from mpkgraph.analysis.verify.rules.splits.facts import facts_of
 from mpkgraph.analysis.verify.rules.splits.relations import judge
 from mpkgraph.analysis.verify.rules.splits.signatures import SIGNATURES, parse
 from mpkgraph.catalog.registered import REGISTERED_TASKS
-from mpkgraph.model.record import PipelineRecord
 from tests.analysis.verify.rules.mutated import planned
 from tests.analysis.verify.rules.test_splits import linear, paged_attention
 from tests.pipelines.kit import record_of
@@ -74,22 +73,3 @@ def test_a_text_that_is_no_relation_is_refused(text):
     context = planned(record_of(linear))
     with pytest.raises(ValueError, match="no "):
         judge(text, facts_of(context, context.operators[0]))
-
-
-def test_experts_that_no_lane_takes():
-    from tests.analysis.verify.rules.mutated import codes, findings
-    from tests.pipelines.kit import attach, block
-
-    def record(lanes: int) -> PipelineRecord:
-        def build(kernel):
-            x, w = attach(kernel, "x", 8, 512), attach(kernel, "w", 16, 256, 512)
-            route = attach(kernel, "route", 16, 8, dtype="int32")
-            mask, out = attach(kernel, "mask", 17, dtype="int32"), attach(kernel, "out", 8, 2, 256)
-            kernel.moe_w13_linear_layer(x, w, route, mask, out, (lanes, 2, 1), block(kernel))
-
-        return record_of(build, 100)
-
-    assert not findings("splits", planned(record(10)))
-    got = findings("splits", planned(record(8)))
-    assert codes(got) == ["MPK110"]
-    assert "every 10th active expert" in got[0].message

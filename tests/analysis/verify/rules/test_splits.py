@@ -367,6 +367,32 @@ def test_one_stride_for_two_tensors():
     assert "MPK117" in codes(found(lambda kernel: build(kernel, 2 * HIDDEN)))
 
 
+@pytest.mark.parametrize("cc", [80, 90, 100])
+def test_a_padded_weight_where_the_kernel_takes_it_for_dense(cc):
+    def build(kernel):
+        x, out = attach(kernel, "x", 8, HIDDEN), attach(kernel, "out", 8, HIDDEN)
+        w = kernel.new_tensor(dims=(HIDDEN, HIDDEN), strides=(HIDDEN, 1), name="w")
+        kernel.linear_layer(x, w, out, (8, 1, 1), block(kernel))
+        wide = kernel.new_tensor(dims=(HIDDEN, HIDDEN), strides=(HIDDEN // 2, 1), name="wide")
+        kernel.linear_layer(x, wide, out, (8, 1, 1), block(kernel))
+
+    # Hopper's copies go by the tensor's own strides, as far as is known
+    got = [x for x in found(build, cc) if x.rule.code == "MPK117"]
+    assert [x.location.tensor for x in got] == ([] if cc == 90 else ["wide"])
+
+
+def test_fewer_ids_than_rows():
+    def build(kernel, count):
+        ids, table = attach(kernel, "ids", 1, count, dtype="int64"), attach(kernel, "t", 99, HIDDEN)
+        out = attach(kernel, "out", 8, HIDDEN)
+        kernel.embed_layer(ids, table, out, (1, 1, 1), block(kernel), input_source=1)
+
+    assert not found(lambda kernel: build(kernel, 8))
+    (finding,) = found(lambda kernel: build(kernel, 4))
+    assert finding.rule.code == "MPK111"
+    assert "out0.dim[0] is 8" in finding.message
+
+
 def test_layers_that_repeat_are_told_once():
     def build(kernel):
         x, w = attach(kernel, "x", 8, HIDDEN), attach(kernel, "w", HIDDEN)

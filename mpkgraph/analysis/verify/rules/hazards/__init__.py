@@ -24,7 +24,7 @@ from mpkgraph.analysis.verify.rules.hazards.memory import memory_findings
 from mpkgraph.analysis.verify.rules.hazards.pair_findings import PairReporter
 from mpkgraph.analysis.verify.rules.hazards.pairs import PairFinder
 from mpkgraph.analysis.verify.rules.hazards.sibling_findings import sibling_finding
-from mpkgraph.analysis.verify.rules.hazards.siblings import SiblingConflict, sibling_conflicts
+from mpkgraph.analysis.verify.rules.hazards.siblings import SiblingConflict, Siblings
 
 
 def check_hazards(context: VerifyContext) -> Iterator[Finding]:
@@ -32,11 +32,12 @@ def check_hazards(context: VerifyContext) -> Iterator[Finding]:
     finder = PairFinder(context)
     steps = list(walk_conflicts(context, finder))
     reporter: PairReporter | None = None
+    siblings = Siblings()
     for step in steps:
         if step.conflicts:
             reporter = reporter or _reporter(context, finder)
             yield from reporter.findings(step.conflicts)
-        yield from (sibling_finding(context, x) for x in _worst_by_tensor(context, step))
+        yield from (sibling_finding(context, x) for x in _worst_by_tensor(context, step, siblings))
     yield from memory_findings(context, steps)
 
 
@@ -50,11 +51,13 @@ def _reporter(context: VerifyContext, finder: PairFinder) -> PairReporter:
     return PairReporter(context, finder, Bindings(program_order(context)), placement)
 
 
-def _worst_by_tensor(context: VerifyContext, step: Step) -> Iterator[SiblingConflict]:
+def _worst_by_tensor(
+    context: VerifyContext, step: Step, siblings: Siblings
+) -> Iterator[SiblingConflict]:
     """A tensor's conflicting writes, else its conflicting reads."""
     varies_by = context.effects(step.operator).varies_by
     found: dict[tuple[str, bool], SiblingConflict] = {}
-    for conflict in sibling_conflicts(step.operator, step.accesses, varies_by):
+    for conflict in siblings.conflicts(step.operator, step.accesses, varies_by):
         found.setdefault((conflict.writer.tensor, conflict.reads), conflict)
     yield from found.values()
 

@@ -39,7 +39,7 @@ def memory_findings(context: VerifyContext, steps: Sequence[Step]) -> Iterator[F
             if access.writes:
                 writers.setdefault(access.tensor, []).append(access)
             if access.reads:
-                if access.use.effect.access == "read":
+                if access.kind != "accumulate":
                     read.add(access.tensor)
                 before = step.written_before.get(access.tensor, [])
                 if not unions.covers(before, access):

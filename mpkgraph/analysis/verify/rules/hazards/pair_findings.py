@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -30,6 +30,8 @@ class PairReporter:
     finder: PairFinder
     bindings: Bindings
     placement: PlacementOrder | None
+    _made: dict[tuple[object, ...], Finding] = field(default_factory=dict)
+    """By key: a finding that repeats in further model layers is told by its first."""
 
     def findings(self, conflicts: Sequence[Conflict]) -> Iterator[Finding]:
         """Of the conflicts of one later operator."""
@@ -43,11 +45,35 @@ class PairReporter:
             yield self._finding(serious[0])
 
     def _finding(self, conflict: Conflict) -> Finding:
-        context, pairs = self.context, conflict.pairs
-        earlier, later = conflict.earlier, conflict.later
+        earlier, later, pairs = conflict.earlier, conflict.later, conflict.pairs
         cause = self.bindings.cause(conflict)
         rule = _rule(conflict, cause)
         severity, notes = self._mitigation(conflict)
+        key = (
+            rule.code,
+            cause,
+            conflict.hazard,
+            conflict.is_same_value,
+            _shape(earlier),
+            _shape(later),
+            pairs.count,
+            severity,
+        )
+        if key not in self._made:
+            self._made[key] = self._told(conflict, cause, rule, severity, notes, key)
+        return self._made[key]
+
+    def _told(
+        self,
+        conflict: Conflict,
+        cause: Cause,
+        rule: Rule,
+        severity: Severity | None,
+        notes: str,
+        key: tuple[object, ...],
+    ) -> Finding:
+        context, pairs = self.context, conflict.pairs
+        earlier, later = conflict.earlier, conflict.later
         place = shared_place(earlier, pairs.earlier, later, pairs.later)
         events = context.view.all_ranks
         waits = int(events.dependent_nodes[pairs.later])
@@ -76,15 +102,7 @@ class PairReporter:
             count=pairs.count,
             count_of="task pairs",
             severity_here=severity,
-            key=(
-                conflict.hazard,
-                cause,
-                conflict.is_same_value,
-                _shape(earlier),
-                _shape(later),
-                pairs.count,
-                bool(notes),
-            ),
+            key=key,
         )
 
     def _waits(self, event: int) -> str:

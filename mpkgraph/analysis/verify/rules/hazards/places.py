@@ -23,11 +23,12 @@ class Place:
     elements: Ranges | None
 
     def __str__(self) -> str:
+        """To follow the tensor's name: `[0:8, 64:128]`."""
         if self.elements is not None:
             return "[" + ", ".join(f"{low}:{high}" for low, high in self.elements) + "]"
         if self.byte_range is None:
-            return "its bytes"
-        return f"bytes {self.byte_range[0]:,} to {self.byte_range[1]:,}"
+            return ""
+        return f" bytes {self.byte_range[0]:,} to {self.byte_range[1]:,}"
 
 
 def shared_place(left: Access, left_task: int, right: Access, right_task: int) -> Place:

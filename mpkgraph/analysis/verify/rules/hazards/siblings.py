@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -30,13 +30,46 @@ class SiblingConflict:
     """Tasks of the witness."""
 
 
-def sibling_conflicts(
-    operator: Operator, accesses: Sequence[Access], varies_by: Sequence[str] = ()
-) -> Iterator[SiblingConflict]:
-    """Where tasks of one operator overwrite what others of it write differently, or read.
+class Siblings:
+    """Finds such conflicts; what is clean is remembered, for the layers of a model repeat."""
 
-    `varies_by` are the grid axes that the kernel learns from metadata: work differs along them.
-    """
+    def __init__(self) -> None:
+        self._clean: set[Hashable] = set()
+
+    def conflicts(
+        self, operator: Operator, accesses: Sequence[Access], varies_by: Sequence[str] = ()
+    ) -> list[SiblingConflict]:
+        """Where tasks of one operator overwrite what others of it write differently, or read.
+
+        `varies_by` are the grid axes that the kernel learns from metadata: work differs there.
+        """
+        shape = _shape(operator, accesses)
+        if shape is not None and shape in self._clean:
+            return []
+        found = list(_conflicts(operator, accesses, varies_by))
+        if not found and shape is not None:
+            self._clean.add(shape)
+        return found
+
+
+def _shape(operator: Operator, accesses: Sequence[Access]) -> Hashable:
+    """What conflicts depend on, whatever the tensors are called; None where tasks are missing."""
+    if operator.grid_positions is not None:
+        return None
+    names = [x.tensor for x in accesses]
+    parts = []
+    for access in accesses:
+        if len(access.tasks) != operator.num_tasks:
+            return None
+        offsets = access.offsets.tobytes()
+        first = names.index(access.tensor)
+        parts.append((first, access.kind, access.use.effect, access.layout, offsets))
+    return operator.task_type, operator.grid_dim, operator.num_subtasks, tuple(parts)
+
+
+def _conflicts(
+    operator: Operator, accesses: Sequence[Access], varies_by: Sequence[str]
+) -> Iterator[SiblingConflict]:
     work: _Work | None = None
     for index, writer in enumerate(accesses):
         if not writer.writes or writer.is_remote:

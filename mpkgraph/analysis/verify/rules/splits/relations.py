@@ -2,7 +2,7 @@
 
 Names are `inN` and `outN` with `.tile`, `.dim` (of the whole tensor) and `.stride`, `grid`, and `p`
 for the ints that the layer was registered with. A relation about a number that is not known (a dim
-without a record, a slot given as None) is not judged.
+without a record, a slot given as None or not used) is not judged.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def _value(node: ast.expr, facts: OperatorFacts, numbers: dict[str, int]) -> int
 
 def _of_slot(facts: OperatorFacts, label: str, what: str, place: ast.expr) -> int:
     slot = facts.slot(label)
-    if slot is None or slot.is_null:
+    if slot is None or slot.is_null or slot.effect.access == "none":
         raise UnknownNumberError
     numbers: tuple[int | None, ...] = {
         "tile": slot.tile,
@@ -102,7 +102,8 @@ def _of_slot(facts: OperatorFacts, label: str, what: str, place: ast.expr) -> in
     if not -len(numbers) <= index < len(numbers):
         raise UnknownNumberError
     number = numbers[index]
-    if number is None:
+    # No second element is reached through the stride of a dim of one
+    if number is None or (what == "stride" and slot.dims[index] == 1):
         raise UnknownNumberError
     return number
 

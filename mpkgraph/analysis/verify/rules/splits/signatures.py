@@ -91,11 +91,21 @@ def _of(*texts: str, relations: tuple[Relation, ...] = ()) -> Signature:
 
 # --- dense ------------------------------------------------------------------------------------
 
-_OUTPUT_STRIDE = "the kernel reads the residual with the output's row stride"
+
+def _dense(label: str, why: str) -> Relation:
+    return Relation(f"{label}.dim[1] == {label}.stride[0]", why)
+
+
+_LENGTH = "the kernel takes the length of the sum for the stride of a row"
+_RESIDUAL_STRIDE = Relation(
+    "in2.stride[0] == out0.stride[0]", "the kernel reads the residual with the output's row stride"
+)
 _LINEAR = _of("b K, n K -> b n")
-_RESIDUAL = _of(
+_DENSE_LINEAR = _of("b K, n K -> b n", relations=(_dense("in0", _LENGTH), _dense("in1", _LENGTH)))
+_RESIDUAL = _of("b K, n K, b n -> b n", relations=(_RESIDUAL_STRIDE,))
+_DENSE_RESIDUAL = _of(
     "b K, n K, b n -> b n",
-    relations=(Relation("in2.stride[0] == out0.stride[0]", _OUTPUT_STRIDE),),
+    relations=(_RESIDUAL_STRIDE, _dense("in0", _LENGTH), _dense("in1", _LENGTH)),
 )
 _NORM = _of("b H, ... H -> b H")
 _SILU = _of(
@@ -108,6 +118,17 @@ _SILU = _of(
     ),
 )
 
+_EMBEDDING = _of(
+    "..., V c -> * c",
+    relations=(
+        Relation("out0.dim[0] <= in0.dim[0] * in0.dim[1]", "each row of the output has an id"),
+        _dense("in0", "the kernel takes the ids for one list"),
+        Relation(
+            "in1.stride[0] == out0.stride[0]",
+            "the kernel takes the output's row stride for the table's",
+        ),
+    ),
+)
 _SCALES = "each block of 128 along the sum has a scale"
 _PACKED_SCALES = (
     Relation("in0.dim[1] <= 512 * in1.dim[0]", f"{_SCALES}, four of them in a word"),
@@ -115,16 +136,16 @@ _PACKED_SCALES = (
 )
 
 _DENSE = {
-    "TASK_LINEAR": _LINEAR,
+    "TASK_LINEAR": _DENSE_LINEAR,
     "TASK_LINEAR_HOPPER": _LINEAR,
     "TASK_LINEAR_SWAPAB_HOPPER": _LINEAR,
     "TASK_LINEAR_CUTLASS_HOPPER": _LINEAR,
-    "TASK_LINEAR_SM100": _LINEAR,
-    "TASK_LINEAR_WITH_RESIDUAL": _RESIDUAL,
+    "TASK_LINEAR_SM100": _DENSE_LINEAR,
+    "TASK_LINEAR_WITH_RESIDUAL": _DENSE_RESIDUAL,
     "TASK_LINEAR_WITH_RESIDUAL_HOPPER": _RESIDUAL,
     "TASK_LINEAR_SWAPAB_WITH_RESIDUAL_HOPPER": _RESIDUAL,
     "TASK_LINEAR_CUTLASS_WITH_RESIDUAL_HOPPER": _RESIDUAL,
-    "TASK_LINEAR_WITH_RESIDUAL_SM100": _RESIDUAL,
+    "TASK_LINEAR_WITH_RESIDUAL_SM100": _DENSE_RESIDUAL,
     "TASK_SPLITK_LINEAR_SWAPAB_HOPPER": _of("b k, n k -> b n"),
     "TASK_SPLITK_LINEAR_SM100": _of("b k, n k -> b n"),
     "TASK_LINEAR_FP8_SM100": _of("b K, * *, n K, n * -> b n", relations=_PACKED_SCALES),
@@ -140,8 +161,8 @@ _DENSE = {
     "TASK_ELEMENTWISE_ADD_SM100": _of("b n, b n -> b n"),
     "TASK_IDENTITY": _of("... n -> ... n"),
     "TASK_QUANTIZE_FP8_SM100": _of("... k -> ... k, ..."),
-    "TASK_EMBEDDING": _of("..., V c -> * c"),
-    "TASK_EMBEDDING_HOPPER": _of("..., V c -> * c"),
+    "TASK_EMBEDDING": _EMBEDDING,
+    "TASK_EMBEDDING_HOPPER": _EMBEDDING,
 }
 
 # --- sampling ---------------------------------------------------------------------------------
@@ -172,21 +193,21 @@ _SAMPLING = {
 _MASK = Relation("in3.dim[0] == in1.dim[0] + 1", "the mask lists the experts, then their number")
 _MASK_FP8 = Relation("in5.dim[0] == in2.dim[0] + 1", _MASK.why)
 _MASK_OUT = Relation("out2.dim[0] == out1.dim[0] + 1", _MASK.why)
+_PACKED = (
+    Relation("in1.stride[1] == in1.dim[2]", "the kernel takes weights to be contiguous"),
+    Relation(
+        "in1.stride[0] == in1.dim[1] * in1.dim[2]", "the kernel takes weights to be contiguous"
+    ),
+)
 _W13 = "B K, E n K, E B, * -> B t n"
 _W2 = "B t K, E n K, E B, * -> B t n"
 
 
-def _lanes(stride: int) -> Relation:
-    """A task takes every `stride`-th active expert, a number in the kernel's code."""
-    why = f"a task takes every {stride}th active expert: with fewer lanes some are never computed"
-    return Relation(f"{stride} <= grid[0]", why)
-
-
 _EXPERTS = {
-    "TASK_MOE_W13_LINEAR_SM90": _of(_W13, relations=(_MASK, _lanes(5))),
-    "TASK_MOE_W13_LINEAR_SM100": _of(_W13, relations=(_MASK, _lanes(10))),
-    "TASK_MOE_W2_LINEAR_SM90": _of(_W2, relations=(_MASK, _lanes(4))),
-    "TASK_MOE_W2_LINEAR_SM100": _of(_W2, relations=(_MASK, _lanes(8))),
+    "TASK_MOE_W13_LINEAR_SM90": _of(_W13, relations=(_MASK, *_PACKED)),
+    "TASK_MOE_W13_LINEAR_SM100": _of(_W13, relations=(_MASK, *_PACKED)),
+    "TASK_MOE_W2_LINEAR_SM90": _of(_W2, relations=(_MASK, *_PACKED)),
+    "TASK_MOE_W2_LINEAR_SM100": _of(_W2, relations=(_MASK, *_PACKED)),
     "TASK_MOE_W13_FP8_SM100": _of(
         "B K, B *, E n K, E n *, E B, * -> B t n",
         relations=(
@@ -228,11 +249,18 @@ _HEADS = (
     Relation("out0.dim[1] == p[0] * in1.dim[3]", "the output has a head's width for each query"),
     Relation("in1.dim[2] == p[1]", "the cache has the key heads that the layer was given"),
 )
+_TABLE = "the kernel takes a head's width for the stride of a position"
+_GROUPS = (
+    *_HEADS,
+    _dense("in0", "the kernel takes the width of a row for its stride"),
+    _dense("in5", _TABLE),
+    _dense("in6", _TABLE),
+)
 _CACHES = "P S g D, P S g D, ... D, ... D, * D, * D"
-_ATTENTION = _of(f"T *, {_CACHES} -> T *", relations=_HEADS)
-_DECODING = _of("b *, b S g D, b S g D, ... D, ... D, * D, * D -> b *", relations=_HEADS)
+_ATTENTION = _of(f"T *, {_CACHES} -> T *", relations=_GROUPS)
+_DECODING = _of("b *, b S g D, b S g D, ... D, ... D, * D, * D -> b *", relations=_GROUPS)
 # Its rows are the tokens of one sequence, whatever the caches hold
-_EXTENDING = _of("T *, c S g D, c S g D, ... D, ... D, * D, * D -> T *", relations=_HEADS)
+_EXTENDING = _of("T *, c S g D, c S g D, ... D, ... D, * D, * D -> T *", relations=_GROUPS)
 _SPLIT_KV = _of(
     f"T *, {_CACHES} -> * * *, * * *",
     relations=(
@@ -274,6 +302,7 @@ _ATTENTIONS = {
 _LATENT_WIDTH = "a row of the cache is the latent part, then the rotary part"
 _HEAD_WIDTH = "a row has the width of a head for each head"
 _ROW = "keys are 576 wide: 512 latent and 64 rotary columns"
+_BLOCK = "a block of partial results has 128 rows of 512 columns, and a sum for each row"
 _PARTIALS = "each block of partial results has its sums of exponents"
 _LATENT_DECODING = _of(
     "..., ... -> ..., ...",
@@ -281,10 +310,18 @@ _LATENT_DECODING = _of(
         Relation("in0.dim[1] % 576 == 0", _ROW),
         Relation("in1.dim[1] == 576", _ROW),
         Relation("out0.dim[0] == out1.dim[0]", _PARTIALS),
+        Relation("out0.dim[1] == 65536", _BLOCK),
+        Relation("out1.dim[1] == 128", _BLOCK),
     ),
 )
 _LATENT_REDUCTION = _of(
-    "..., ... -> ...", relations=(Relation("in0.dim[0] == in1.dim[0]", _PARTIALS),)
+    "..., ... -> ...",
+    relations=(
+        Relation("in0.dim[0] == in1.dim[0]", _PARTIALS),
+        Relation("in0.dim[1] == 65536", _BLOCK),
+        Relation("in1.dim[1] == 128", _BLOCK),
+        Relation("grid[0] * p[3] == 512", "axis x deals out the 512 columns of a value"),
+    ),
 )
 
 _LATENT = {
