@@ -56,8 +56,9 @@ def test_each_rule_has_a_drawing():
     assert set(PICTURES) == {rule.code for rule in RULES}
 
 
-def test_codes_are_distinct():
+def test_codes_and_names_are_distinct():
     assert len({rule.code for rule in RULES}) == len(RULES)
+    assert len({rule.name for rule in RULES}) == len(RULES)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.code)

@@ -134,23 +134,5 @@ STRUCTURE = {
         request_id         0     1     2     3
         """,
     ),
-    "MPK314": picture(
-        bad="""
-        attach_input(a, name="x")        void *x = ...;
-        attach_input(b, name="x")        void *x = ...;   redefinition
-        """,
-        good="""
-        attach_input(a, name="x_a")      void *x_a = ...;
-        attach_input(b, name="x_b")      void *x_b = ...;
-        """,
-    ),
-    "MPK315": picture(
-        bad="""
-        attach_input(w, name="layer.0.w")      void *layer.0.w = ...;
-        """,
-        good="""
-        attach_input(w, name="layer_0_w")      void *layer_0_w = ...;
-        """,
-    ),
 }
 """`──>` is triggered, and then waited for."""
