@@ -19,8 +19,10 @@ from mpkgraph.analysis.levels import Levels, find_levels
 
 BoolArray = npt.NDArray[np.bool_]
 
-MAX_WORDS = 1 << 26
-"""Most words of bits that are kept (512 MiB); beyond, each asked event is searched from."""
+MAX_WORDS = 1 << 24
+"""Most words of bits that are kept (128 MiB); beyond, what events reach is listed."""
+MAX_LISTED = 1 << 23
+"""Most pairs of events that are listed; beyond, each event that is asked for is searched from."""
 _WORD_SHIFT = 6
 _NOWHERE = np.iinfo(np.int64).max
 
@@ -38,6 +40,9 @@ class HappensBefore:
     _last_reaching: IntArray = field(repr=False)
     """By node: places on the chain."""
     _words: npt.NDArray[np.uint64] | None = field(repr=False)
+    _listed: IntArray | None = field(repr=False)
+    """Where bits are too many: what each position reaches past the chain, as sorted numbers
+    `position * size + reached`."""
     _word_starts: IntArray = field(repr=False)
     """By position: where its bits begin, as if for position 0 on."""
     _ends: IntArray = field(repr=False)
@@ -45,9 +50,14 @@ class HappensBefore:
 
     @classmethod
     def of(
-        cls, events: EventGraph, levels: Levels | None = None, *, max_words: int = MAX_WORDS
+        cls,
+        events: EventGraph,
+        levels: Levels | None = None,
+        *,
+        max_words: int = MAX_WORDS,
+        max_listed: int = MAX_LISTED,
     ) -> HappensBefore:
-        """The closed order of an event graph, in memory bounded by `max_words`."""
+        """The closed order of an event graph, in memory bounded by the two limits."""
         depth = (levels or find_levels(events)).event_levels
         resolved = depth >= 0
         waited_on = np.zeros(events.num_nodes, dtype=np.bool_)
@@ -74,9 +84,11 @@ class HappensBefore:
         sizes = ((ends - 1) >> _WORD_SHIFT) - low + 1
         stops = np.cumsum(sizes)
         starts = stops - sizes - low
-        words = None
+        words = listed = None
         if not len(order) or int(stops[-1]) <= max_words:
             words = _close(edges, starts, low, sizes)
+        else:
+            listed = _list(edges, first, last, max_listed)
         return cls(
             events=events,
             is_resolved=resolved,
@@ -84,6 +96,7 @@ class HappensBefore:
             _first_reached=_by_node(first, order, events.num_nodes, _NOWHERE),
             _last_reaching=_by_node(last, order, events.num_nodes, -1),
             _words=words,
+            _listed=listed,
             _word_starts=starts,
             _ends=ends,
         )
@@ -96,7 +109,7 @@ class HappensBefore:
         left, right = np.broadcast_arrays(
             np.asarray(triggers, np.int64), np.asarray(dependents, np.int64)
         )
-        if self._words is None:
+        if self._words is None and self._listed is None:
             return self._searched(left, right)
         result = np.zeros(left.shape, dtype=np.bool_)
         if not len(self._ends):
@@ -107,6 +120,9 @@ class HappensBefore:
         result[...] = known & (self._first_reached[left] <= self._last_reaching[right])
         near = known & ~result & (source <= target) & (target < self._ends[source])
         source, target = source[near], target[near]
+        if self._words is None:
+            result[near] = (source == target) | self._is_listed(source, target)
+            return result
         words = self._words[self._word_starts[source] + (target >> _WORD_SHIFT)]
         bits = words >> (target & 63).astype(np.uint64) & np.uint64(1)
         result[near] = bits.astype(np.bool_)
@@ -128,12 +144,31 @@ class HappensBefore:
         word = int(self._words[self._word_starts[source] + (target >> _WORD_SHIFT)])
         return bool(word >> (target & 63) & 1)
 
+    def are_all_ordered(self, triggers: IntArray, dependents: IntArray) -> bool:
+        """Whether the chain alone shows every pair of these nodes to be ordered; quick."""
+        if (triggers < 0).any() or (dependents < 0).any():
+            return False
+        source, target = self._positions[triggers], self._positions[dependents]
+        if (source < 0).any() or (target < 0).any():
+            return False
+        first = self._first_reached[triggers].max()
+        return bool(first <= self._last_reaching[dependents].min())
+
     def precede(self, earlier: npt.ArrayLike, later: npt.ArrayLike) -> BoolArray:
         """Whether each of the tasks `earlier` is complete before each of `later` may start."""
         return self.ordered(
             self.events.trigger_nodes[np.asarray(earlier, np.int64)],
             self.events.dependent_nodes[np.asarray(later, np.int64)],
         )
+
+    def _is_listed(self, source: IntArray, target: IntArray) -> BoolArray:
+        listed = self._listed
+        if listed is None or not len(listed):
+            return np.zeros(source.shape, dtype=np.bool_)
+        keys = source * len(self._ends) + target
+        places = np.minimum(np.searchsorted(listed, keys), len(listed) - 1)
+        found: BoolArray = listed[places] == keys
+        return found
 
     def _searched(self, left: IntArray, right: IntArray) -> BoolArray:
         """As `ordered`, by a search from each of the nodes on the left."""
@@ -203,3 +238,27 @@ def _close(
             into = words[begins[source] + skip : begins[source] + skip + count]
             into |= words[begins[target] : begins[target] + count]
     return words
+
+
+def _list(
+    edges: tuple[list[int], list[int]], first: IntArray, last: IntArray, limit: int
+) -> IntArray | None:
+    """As `_close`, listed: for many events that reach few others each. None beyond `limit`."""
+    size = len(first)
+    firsts, lasts = first.tolist(), last.tolist()
+    reached: list[set[int]] = [set() for _ in range(size)]
+    total = 0
+    for source, target in zip(reversed(edges[0]), reversed(edges[1]), strict=True):
+        own, bound = reached[source], firsts[source]
+        if lasts[target] >= bound:  # the chain tells, of the target and of all behind it
+            continue
+        before = len(own)
+        own.add(target)
+        own.update(x for x in reached[target] if lasts[x] < bound)
+        total += len(own) - before
+        if total > limit:
+            return None
+    counts = np.fromiter((len(x) for x in reached), dtype=np.int64, count=size)
+    targets = np.fromiter((y for x in reached for y in x), dtype=np.int64, count=total)
+    keys: IntArray = np.sort(np.repeat(np.arange(size), counts) * size + targets)
+    return keys

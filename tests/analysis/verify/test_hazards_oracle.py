@@ -59,12 +59,12 @@ def links(draw):
     return size, made
 
 
-@given(links(), st.sampled_from([1 << 26, 0]))
+@given(links(), st.sampled_from([(1 << 24, 0), (0, 1 << 23), (0, 0)]))
 @settings(max_examples=60)
-def test_the_closed_order_is_reachability(graph, max_words):
+def test_the_closed_order_is_reachability(graph, limits):
     size, made = graph
     events = event_graph(made, size)
-    order = HappensBefore.of(events, max_words=max_words)
+    order = HappensBefore.of(events, max_words=limits[0], max_listed=limits[1])
     digraph = nx.DiGraph((a, b) for a, b in made if a >= 0 <= b)
     digraph.add_nodes_from(range(size))
     waited_on = {a for a, _ in made if a >= 0}

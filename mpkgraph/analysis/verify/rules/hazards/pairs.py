@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -15,6 +16,10 @@ from mpkgraph.analysis.verify.rules.hazards.access import Access, CellKey, Cells
 from mpkgraph.model.byteset import expand
 from mpkgraph.model.overlap import overlapping_pairs
 
+MAX_MATRIX = 1 << 14
+"""Pairs of events that are looked up before it is known whether their tiles meet."""
+MAX_BLOCK = 1 << 21
+"""Pairs of cells looked up at once."""
 MAX_REMEMBERED = 1 << 12
 MAX_KEPT_PAIRS = 1 << 20
 """Pairs of tasks that are listed for further questions; all are counted."""
@@ -29,7 +34,7 @@ class Unordered:
     """Task of the witness; the pair with the lowest ids."""
     later: int
     cells: tuple[IntArray, IntArray] = field(repr=False)
-    """Positions among the two accesses' cells of the pairs."""
+    """Positions among the two accesses' cells of the pairs; of very many the first."""
 
 
 class PairFinder:
@@ -48,24 +53,32 @@ class PairFinder:
         if len(left.nodes) == len(right.nodes) == 1:
             if self.order.is_ordered(int(left.nodes[0]), int(right.nodes[0])):
                 return None
-            ordered = np.zeros((1, 1), dtype=np.bool_)
-        else:
+        elif self.order.are_all_ordered(left.nodes, right.nodes):
+            return None
+        elif len(left.nodes) * len(right.nodes) <= MAX_MATRIX:
             ordered = self.order.ordered(left.nodes[:, None], right.nodes[None, :])
             if ordered.all():
                 return None
-        i, j = _cells(left, right, *self._meeting(earlier, later))
-        loose = ~ordered[left.codes[i], right.codes[j]]
-        i, j = i[loose], j[loose]
-        if not len(i):
+        count = 0
+        lowest: tuple[int, int] | None = None
+        kept: list[tuple[IntArray, IntArray]] = []
+        for block in _cell_blocks(left, right, *self._meeting(earlier, later)):
+            nodes = left.nodes[left.codes[block[0]]], right.nodes[right.codes[block[1]]]
+            loose = ~self.order.ordered(*nodes)
+            i, j = block[0][loose], block[1][loose]
+            if not len(i):
+                continue
+            count += int((left.counts[i] * right.counts[j]).sum())
+            tasks = left.first_tasks[i], right.first_tasks[j]
+            first = tasks[0] == tasks[0].min()
+            pair = int(tasks[0].min()), int(tasks[1][first].min())
+            lowest = pair if lowest is None else min(lowest, pair)
+            if count <= MAX_KEPT_PAIRS or not kept:
+                kept.append((i, j))
+        if lowest is None:
             return None
-        tasks = left.first_tasks[i], right.first_tasks[j]
-        lowest = int(np.lexsort((tasks[1], tasks[0]))[0])
-        return Unordered(
-            count=int((left.counts[i] * right.counts[j]).sum()),
-            earlier=int(tasks[0][lowest]),
-            later=int(tasks[1][lowest]),
-            cells=(i, j),
-        )
+        cells = np.concatenate([x for x, _ in kept]), np.concatenate([x for _, x in kept])
+        return Unordered(count, *lowest, cells)
 
     def tasks(
         self, earlier: Access, later: Access, found: Unordered
@@ -107,13 +120,19 @@ class PairFinder:
         return self._overlaps[key]
 
 
-def _cells(
+def _cell_blocks(
     left: EventCells, right: EventCells, i: IntArray, j: IntArray
-) -> tuple[IntArray, IntArray]:
-    """Pairs of distinct offsets as pairs of cells."""
+) -> Iterator[tuple[IntArray, IntArray]]:
+    """Pairs of distinct offsets as pairs of cells, some at a time."""
     (first_i, num_i), (first_j, num_j) = left.of_offset, right.of_offset
-    if (num_i == 1).all() and (num_j == 1).all():
-        return first_i[i], first_j[j]
-    rows, position = expand(num_i[i] * num_j[j])
-    a, b = np.divmod(position, num_j[j][rows])
-    return first_i[i][rows] + a, first_j[j][rows] + b
+    counts = num_i[i] * num_j[j]
+    ends = np.cumsum(counts)
+    start = 0
+    while start < len(counts):
+        done = int(ends[start - 1]) if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, done + MAX_BLOCK, side="right")))
+        rows, position = expand(counts[start:stop])
+        rows += start
+        a, b = np.divmod(position, num_j[j][rows])
+        yield first_i[i][rows] + a, first_j[j][rows] + b
+        start = stop
