@@ -115,7 +115,9 @@ class Behaviour:
             if not any(kind & WRITES for _, kind, _ in touches):
                 continue
             different: dict[bytes, int] = {}
-            mine = np.array([different.setdefault(x.tobytes(), len(different)) for *_, x in touches])
+            mine = np.array(
+                [different.setdefault(x.tobytes(), len(different)) for *_, x in touches]
+            )
             tiles = [np.frombuffer(key, dtype=np.int64).reshape(-1, 2) for key in different]
             # Between two neighbouring borders of runs all bytes are touched by the same tasks
             borders = np.unique(np.concatenate(tiles))

@@ -404,17 +404,23 @@ TILES = ("MPK1", "MPK2", "MPK421")
 REMOTE = ("MPK6", "MPK3", "MPK2")
 
 GRAPH_FAULTS = (
-    GraphFault("trigger of another event", _other_event("trigger_events", "triggers"), EVENTS, True),
-    GraphFault("trigger removed", _no_event("trigger_events", "triggers"), EVENTS, True),
-    GraphFault("one trigger too many needed", _count(1), ("MPK301", "MPK310"), True),
-    GraphFault("one trigger too few needed", _count(-1), ("MPK302", "MPK310"), True),
-    GraphFault("wait for another event", _other_event("dependent_events", "waits for"), EVENTS, True),
-    GraphFault("wait dropped, one task", _no_event("dependent_events", "waits for"), EVENTS, True),
-    GraphFault("wait dropped, all of an event", _no_wait_at_all, EVENTS, True),
+    GraphFault(
+        "trigger of another event", _other_event("trigger_events", "triggers"), EVENTS, True
+    ),
+    GraphFault("trigger removed", _no_event("trigger_events", "triggers"), EVENTS, judged=True),
+    GraphFault("one trigger too many needed", _count(1), ("MPK301", "MPK310"), judged=True),
+    GraphFault("one trigger too few needed", _count(-1), ("MPK302", "MPK310"), judged=True),
+    GraphFault(
+        "wait for another event", _other_event("dependent_events", "waits for"), EVENTS, True
+    ),
+    GraphFault(
+        "wait dropped, one task", _no_event("dependent_events", "waits for"), EVENTS, judged=True
+    ),
+    GraphFault("wait dropped, all of an event", _no_wait_at_all, EVENTS, judged=True),
     GraphFault("event range shifted", _range, ("MPK309",)),
     GraphFault("launch range shifted", _launch, ("MPK303",)),
-    GraphFault("end lost for a leaf", _lost_end, ("MPK306",), True),
-    GraphFault("waits on work behind it", _behind, ("MPK304", "MPK305"), True),
+    GraphFault("end lost for a leaf", _lost_end, ("MPK306",), judged=True),
+    GraphFault("waits on work behind it", _behind, ("MPK304", "MPK305"), judged=True),
     GraphFault("first_tasks wrong", _first_tasks, ("MPK312",)),
     GraphFault("task is null", _null, ("MPK311",)),
     GraphFault("metadata of another grid point", _metadata, ("MPK313",)),

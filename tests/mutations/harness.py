@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from random import Random
 
@@ -184,6 +184,3 @@ def run_all(
         for fault in GRAPH_FAULTS
     ]
     return records, graphs
-
-
-__all__ = ["FaultResult", "Tally", "found", "places", "replace", "run_all"]

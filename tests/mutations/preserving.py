@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -128,14 +129,13 @@ def record_in_other_order(rng: Random, subject: Subject) -> PipelineRecord | Non
         layers.setdefault(edit.entry_of(layer), []).append(layer.index)
     calls = [x for x in sorted(layers) if isinstance(log[x], LayerCall)]
     swaps = []
-    for one, two in zip(calls, calls[1:], strict=False):
+    for one, two in pairwise(calls):
         touched = [
             {
                 wrote: {
                     x.slot.tensor
                     for x in subject.uses
-                    if x.layer in layers[call]
-                    and (not wrote or x.effect.writes or x.is_output)
+                    if x.layer in layers[call] and (not wrote or x.effect.writes or x.is_output)
                 }
                 for wrote in (False, True)
             }

@@ -79,9 +79,7 @@ def uses_of(context: VerifyContext) -> tuple[LayerUse, ...]:
         for slot, effect in zip(operator.slots, effects, strict=True):
             recorded = layer.slots[slot.position]
             if recorded.tensor is not None:
-                found.append(
-                    LayerUse(layer.index, slot.position, recorded, effect, slot.is_output)
-                )
+                found.append(LayerUse(layer.index, slot.position, recorded, effect, slot.is_output))
     return tuple(sorted(found, key=lambda use: (use.layer, use.position)))
 
 

@@ -49,8 +49,9 @@ def test_renumbering_changes_something():
     changed = [
         x.name
         for x in SUBJECTS
-        if (renumbered(Random(1), x.graph).tasks.dependent_events != x.graph.tasks.dependent_events)
-        .any()
+        if (
+            renumbered(Random(1), x.graph).tasks.dependent_events != x.graph.tasks.dependent_events
+        ).any()
     ]
     assert len(changed) > len(SUBJECTS) / 2
 
