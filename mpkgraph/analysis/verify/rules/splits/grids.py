@@ -94,7 +94,8 @@ def _axis(facts: OperatorFacts, axis: int) -> Problem | None:
             extents += [] if extent is None else [extent]
         elif extent is not None:
             extents.append(extent)
-            if extent % size:
+            # Tiles of another size than the quotient were found in a part of an operator
+            if extent % size and (facts.is_recorded or slot.tile[dim] == extent // size):
                 uneven.append((position, slot))
     if empty:
         return _empty(facts, axis, empty, extents)
