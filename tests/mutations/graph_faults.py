@@ -405,13 +405,13 @@ REMOTE = ("MPK6", "MPK3", "MPK2")
 
 GRAPH_FAULTS = (
     GraphFault(
-        "trigger of another event", _other_event("trigger_events", "triggers"), EVENTS, True
+        "trigger of another event", _other_event("trigger_events", "triggers"), EVENTS, judged=True
     ),
     GraphFault("trigger removed", _no_event("trigger_events", "triggers"), EVENTS, judged=True),
     GraphFault("one trigger too many needed", _count(1), ("MPK301", "MPK310"), judged=True),
     GraphFault("one trigger too few needed", _count(-1), ("MPK302", "MPK310"), judged=True),
     GraphFault(
-        "wait for another event", _other_event("dependent_events", "waits for"), EVENTS, True
+        "wait for another event", _other_event("dependent_events", "waits for"), EVENTS, judged=True
     ),
     GraphFault(
         "wait dropped, one task", _no_event("dependent_events", "waits for"), EVENTS, judged=True
