@@ -3,7 +3,9 @@
 Task a precedes task b iff b's dependent event can be reached from a's trigger event. Most events of
 a model lie on, before or behind one long chain, so each event keeps the first event of the chain
 that it reaches and the last that reaches it: that answers for nearly all pairs. What goes past the
-chain stays near, and is kept as bits over a window of positions in topological order.
+chain stays near, and is kept as bits over a window of positions in topological order. Ranks that
+wait only for each other, never for themselves, run along chains side by side; where bits would be
+too many, more chains are laid, and what goes past all of them is listed.
 """
 
 from __future__ import annotations
@@ -25,6 +27,22 @@ MAX_LISTED = 1 << 23
 """Most pairs of events that are listed; beyond, each event that is asked for is searched from."""
 _WORD_SHIFT = 6
 _NOWHERE = np.iinfo(np.int64).max
+_MAX_CHAINS = 4
+
+
+@dataclass(frozen=True)
+class _Chain:
+    """One path of events, told of per event: places on it."""
+
+    first_reached: IntArray
+    last_reaching: IntArray
+
+    def at(self, order: IntArray, size: int) -> _Chain:
+        """The same by node, where it is by position."""
+        return _Chain(
+            _by_node(self.first_reached, order, size, _NOWHERE),
+            _by_node(self.last_reaching, order, size, -1),
+        )
 
 
 @dataclass(frozen=True)
@@ -36,12 +54,11 @@ class HappensBefore:
     """For each node whether it is neither in nor behind a cycle: its tasks can run."""
     _positions: IntArray = field(repr=False)
     """By node its place in a topological order of nodes that tasks wait on; -1 for others."""
-    _first_reached: IntArray = field(repr=False)
-    _last_reaching: IntArray = field(repr=False)
-    """By node: places on the chain."""
+    _chains: tuple[_Chain, ...] = field(repr=False)
+    """By node; at least one."""
     _words: npt.NDArray[np.uint64] | None = field(repr=False)
     _listed: IntArray | None = field(repr=False)
-    """Where bits are too many: what each position reaches past the chain, as sorted numbers
+    """Where bits are too many: what each position reaches past the chains, as sorted numbers
     `position * size + reached`."""
     _word_starts: IntArray = field(repr=False)
     """By position: where its bits begin, as if for position 0 on."""
@@ -72,13 +89,14 @@ class HappensBefore:
         sources, targets = sources[inner], targets[inner]
         by_source = np.argsort(sources, kind="stable")
         edges = (sources[by_source].tolist(), targets[by_source].tolist())
-        chain = _chain(edges, depth[order])
-        first, last, furthest = _labels(edges, chain, len(order))
+        path = _longest_path(edges, len(order), set())
+        chains = [_labels(edges, path, len(order))]
 
         # Behind this position every event is behind the first of the chain that is reached
-        lowest_after = np.minimum.accumulate(last[::-1])[::-1]
+        lowest_after = np.minimum.accumulate(chains[0].last_reaching[::-1])[::-1]
         here = np.arange(len(order))
-        ends = np.minimum(np.searchsorted(lowest_after, first, side="left"), furthest + 1)
+        ends = np.searchsorted(lowest_after, chains[0].first_reached, side="left")
+        ends = np.minimum(ends, _furthest(edges, len(order)) + 1)
         ends = np.maximum(ends, here + 1)
         low = here >> _WORD_SHIFT
         sizes = ((ends - 1) >> _WORD_SHIFT) - low + 1
@@ -88,13 +106,17 @@ class HappensBefore:
         if not len(order) or int(stops[-1]) <= max_words:
             words = _close(edges, starts, low, sizes)
         else:
-            listed = _list(edges, first, last, max_listed)
+            taken = set(path)
+            while len(chains) < _MAX_CHAINS and len(path) > 1:
+                path = _longest_path(edges, len(order), taken)
+                taken.update(path)
+                chains.append(_labels(edges, path, len(order)))
+            listed = _list(edges, chains, max_listed)
         return cls(
             events=events,
             is_resolved=resolved,
             _positions=positions,
-            _first_reached=_by_node(first, order, events.num_nodes, _NOWHERE),
-            _last_reaching=_by_node(last, order, events.num_nodes, -1),
+            _chains=tuple(x.at(order, events.num_nodes) for x in chains),
             _words=words,
             _listed=listed,
             _word_starts=starts,
@@ -117,7 +139,9 @@ class HappensBefore:
         source = np.where(left >= 0, self._positions[left], -1)
         target = np.where(right >= 0, self._positions[right], -1)
         known = (source >= 0) & (target >= 0)
-        result[...] = known & (self._first_reached[left] <= self._last_reaching[right])
+        for chain in self._chains:
+            result |= chain.first_reached[left] <= chain.last_reaching[right]
+        result &= known
         near = known & ~result & (source <= target) & (target < self._ends[source])
         source, target = source[near], target[near]
         if self._words is None:
@@ -137,7 +161,8 @@ class HappensBefore:
         source, target = int(self._positions[trigger]), int(self._positions[dependent])
         if source < 0 or target < source:
             return False
-        if self._first_reached[trigger] <= self._last_reaching[dependent]:
+        chain = self._chains[0]
+        if chain.first_reached[trigger] <= chain.last_reaching[dependent]:
             return True
         if target >= self._ends[source]:
             return False
@@ -145,14 +170,16 @@ class HappensBefore:
         return bool(word >> (target & 63) & 1)
 
     def are_all_ordered(self, triggers: IntArray, dependents: IntArray) -> bool:
-        """Whether the chain alone shows every pair of these nodes to be ordered; quick."""
+        """Whether a chain alone shows every pair of these nodes to be ordered; quick."""
         if (triggers < 0).any() or (dependents < 0).any():
             return False
         source, target = self._positions[triggers], self._positions[dependents]
         if (source < 0).any() or (target < 0).any():
             return False
-        first = self._first_reached[triggers].max()
-        return bool(first <= self._last_reaching[dependents].min())
+        return any(
+            x.first_reached[triggers].max() <= x.last_reaching[dependents].min()
+            for x in self._chains
+        )
 
     def precede(self, earlier: npt.ArrayLike, later: npt.ArrayLike) -> BoolArray:
         """Whether each of the tasks `earlier` is complete before each of `later` may start."""
@@ -187,39 +214,39 @@ def _by_node(values: IntArray, order: IntArray, num_nodes: int, other: int) -> I
     return column
 
 
-def _chain(edges: tuple[list[int], list[int]], depth: IntArray) -> list[int]:
-    """Positions of one longest path, in order."""
-    if not len(depth):
-        return []
-    before: dict[int, int] = {}
-    levels = depth.tolist()
+def _longest_path(edges: tuple[list[int], list[int]], size: int, without: set[int]) -> list[int]:
+    """Positions of one longest path past the given ones, in order."""
+    lengths, before = [0] * size, [-1] * size
+    # Ascending sources: what comes before an event is final when its own edges are followed
     for source, target in zip(*edges, strict=True):
-        if target not in before or levels[source] > levels[before[target]]:
-            before[target] = source
-    walk = [len(levels) - 1]
-    while walk[-1] in before:
+        if lengths[source] >= lengths[target] and not (source in without or target in without):
+            lengths[target], before[target] = lengths[source] + 1, source
+    if not size:
+        return []
+    walk = [max(range(size), key=lengths.__getitem__)]
+    while before[walk[-1]] >= 0:
         walk.append(before[walk[-1]])
     return walk[::-1]
 
 
-def _labels(
-    edges: tuple[list[int], list[int]], chain: list[int], size: int
-) -> tuple[IntArray, IntArray, IntArray]:
-    """By position: first of the chain reached, last of it reaching, furthest position reached."""
-    first, last, furthest = [_NOWHERE] * size, [-1] * size, list(range(size))
-    for place, position in enumerate(chain):
+def _labels(edges: tuple[list[int], list[int]], path: list[int], size: int) -> _Chain:
+    """By position: the first place on a path that is reached, the last that reaches it."""
+    first, last = [_NOWHERE] * size, [-1] * size
+    for place, position in enumerate(path):
         first[position] = last[position] = place
-    # Ascending sources: what comes before an event is final when its own edges are followed
     for source, target in zip(*edges, strict=True):
         last[target] = max(last[target], last[source])
     for source, target in zip(reversed(edges[0]), reversed(edges[1]), strict=True):
         first[source] = min(first[source], first[target])
+    return _Chain(np.array(first, dtype=np.int64), np.array(last, dtype=np.int64))
+
+
+def _furthest(edges: tuple[list[int], list[int]], size: int) -> IntArray:
+    """By position: the last position that is reached."""
+    furthest = list(range(size))
+    for source, target in zip(reversed(edges[0]), reversed(edges[1]), strict=True):
         furthest[source] = max(furthest[source], furthest[target])
-    return (
-        np.array(first, dtype=np.int64),
-        np.array(last, dtype=np.int64),
-        np.array(furthest, dtype=np.int64),
-    )
+    return np.array(furthest, dtype=np.int64)
 
 
 def _close(
@@ -240,21 +267,22 @@ def _close(
     return words
 
 
-def _list(
-    edges: tuple[list[int], list[int]], first: IntArray, last: IntArray, limit: int
-) -> IntArray | None:
+def _list(edges: tuple[list[int], list[int]], chains: list[_Chain], limit: int) -> IntArray | None:
     """As `_close`, listed: for many events that reach few others each. None beyond `limit`."""
-    size = len(first)
-    firsts, lasts = first.tolist(), last.tolist()
+    size = len(chains[0].first_reached)
+    places = [(x.first_reached.tolist(), x.last_reaching.tolist()) for x in chains]
     reached: list[set[int]] = [set() for _ in range(size)]
     total = 0
     for source, target in zip(reversed(edges[0]), reversed(edges[1]), strict=True):
-        own, bound = reached[source], firsts[source]
-        if lasts[target] >= bound:  # the chain tells, of the target and of all behind it
-            continue
+        bounds = [(firsts[source], lasts) for firsts, lasts in places]
+        if any(lasts[target] >= bound for bound, lasts in bounds):
+            continue  # a chain tells, of the target and of all behind it
+        own = reached[source]
         before = len(own)
         own.add(target)
-        own.update(x for x in reached[target] if lasts[x] < bound)
+        for other in reached[target]:
+            if not any(lasts[other] >= bound for bound, lasts in bounds):
+                own.add(other)
         total += len(own) - before
         if total > limit:
             return None

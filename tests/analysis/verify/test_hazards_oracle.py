@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import networkx as nx
 import numpy as np
 import pytest
@@ -80,6 +82,29 @@ def test_the_closed_order_is_reachability(graph, limits):
         assert {b for b in waited_on if found[a, b]} == behind & waited_on
         assert {b for b in waited_on if order.is_ordered(a, b)} == behind & waited_on
     assert not order.ordered([-1, 0], [0, -1]).any()
+
+
+def test_chains_side_by_side_are_not_searched(monkeypatch):
+    """Two ranks that wait only for each other: without a chain each, four million pairs."""
+    length = 2000
+    made = [(-1, 0), (-1, 1)]
+    for rank in (0, 1):
+        own = range(rank, 2 * length, 2)
+        made += list(itertools.pairwise(own))
+        made += [(2 * length + x, x + 2) for x in own[:-1]]  # beside each chain a second way
+        made += [(x, 2 * length + x) for x in own[:-1]]
+    made += [(2 * length - 2, -1), (2 * length - 1, -1)]
+    order = HappensBefore.of(event_graph(made, 4 * length), max_words=0, max_listed=6 * length)
+    monkeypatch.setattr(EventGraph, "reachable", lambda *_: pytest.fail("searched"))
+    assert order.is_ordered(0, 2 * length - 2)
+    assert order.is_ordered(1, 2 * length - 1)
+    assert not order.is_ordered(0, 2 * length - 1)
+    beside = np.arange(2 * length, 4 * length - 2)
+    onward = beside - 2 * length
+    assert order.ordered(onward, beside).all()
+    assert order.ordered(beside, onward + 2).all()
+    assert not order.ordered(beside, onward + 3 - 2 * (onward % 2)).any()
+    assert order.are_all_ordered(np.array([1, 3]), np.array([3, 5]))
 
 
 def made_or_none(seed: int, **more):
