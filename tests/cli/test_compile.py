@@ -738,6 +738,8 @@ def test_an_interrupt_of_a_function_leaves_nothing(folder):
         USERS + "\n\ndef slow(kernel):\n    import time\n\n    norm(kernel)\n"
         "    print('begun', flush=True)\n    time.sleep(60)\n"
     )
+    # What a shell starts in the background ignores interrupts, and what that starts does too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(
         [sys.executable, "-m", "mpkgraph", "compile", "slow.py:slow", "-o", "out"],
         stdout=subprocess.PIPE,

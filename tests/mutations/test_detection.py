@@ -18,8 +18,6 @@ SUBJECTS = (*small_subjects(), *model_subjects()[:2], *model_subjects()[4:6])
 RECORD_RATES = {
     # A legal pipeline of another meaning: only what becomes of a buffer may be told
     "buffer reused while needed": 0.0,
-    # A task that writes two slots to one place
-    "two outputs in one buffer": 0.0,
 }
 """Of classes that are not always found, the least that is."""
 ALONE_RATES = {

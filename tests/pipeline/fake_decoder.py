@@ -197,4 +197,5 @@ def main():
     runpy.run_path(demo, run_name="__main__")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -38,10 +38,6 @@ def _cutlass(_facts: TaskFacts, setting: Setting) -> bool:
     return setting.use_cutlass is True
 
 
-def _short(facts: TaskFacts, _setting: Setting) -> bool:
-    return facts.input(0).dims[1] < 128
-
-
 ROWS: tuple[ConstraintRow, ...] = (
     ConstraintRow(
         (*AMPERE, *SWAPAB, *WGMMA, *CUTLASS, *SM100),
@@ -91,7 +87,7 @@ ROWS: tuple[ConstraintRow, ...] = (
         at_most(16),
         "the kernel asserts it while it is compiled, so nvcc refuses the graph",
     ),
-    ConstraintRow(SWAPAB, K, multiple_of(64), "K below 128 is loaded by 64", only_if=_short),
+    ConstraintRow(SWAPAB, K, at_least(128), "with less it waits for ever, seen on an H100"),
     ConstraintRow(WGMMA, COLUMNS_OUT, one_of_or_multiple(256, 16, 32, 64, 128), "no such MMA is"),
     ConstraintRow(WGMMA, K, at_least(64), "K is loaded by 64"),
     ConstraintRow(

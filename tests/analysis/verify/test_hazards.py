@@ -95,6 +95,23 @@ def test_in_place_what_others_read():
     assert finding.location.elements == ((0, 8), (0, 64))
 
 
+def _argmax_in_one(kernel, *, copies):
+    logits = attach(kernel, "logits", 1, 512)
+    value, index = attach(kernel, "value", 1, 8), attach(kernel, "index", 1, 8)
+    out = attach(kernel, "out", 1, 1)
+    results = (value, value) if copies else (value, index)
+    kernel.argmax_partial_layer(logits, results, (8, 1, 1), block(kernel))
+    kernel.argmax_reduce_layer(results, out, (1, 1, 1), block(kernel))
+
+
+def test_two_results_in_one_buffer():
+    (finding,) = found(built(lambda kernel: _argmax_in_one(kernel, copies=True)))
+    assert (finding.rule.code, finding.severity, finding.count) == ("MPK212", "error", 8)
+    assert finding.location.tensor == "value"
+    assert finding.location.elements == ((0, 1), (0, 1))
+    assert not found(built(lambda kernel: _argmax_in_one(kernel, copies=False)))
+
+
 def _norm_chain(kernel, *, copies):
     x, w = attach(kernel, "x", 8, 512), attach(kernel, "w", 512)
     first, second, out = (attach(kernel, name, 8, 512) for name in ("a", "b", "out"))

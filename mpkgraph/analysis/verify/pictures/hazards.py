@@ -130,5 +130,18 @@ HAZARDS = {
         A ──> y, which the caller has    A ──> y ──> B
         """,
     ),
+    "MPK212": picture(
+        bad="""
+        attention(qkv, cache, cache -> out)
+
+        K ──> cache[0:64] <── V        one of the two is lost
+        """,
+        good="""
+        attention(qkv, k_cache, v_cache -> out)
+
+        K ──> k_cache[0:64]
+        V ──> v_cache[0:64]
+        """,
+    ),
 }
 """Time goes from left to right; `──>` is waited for."""

@@ -1,8 +1,9 @@
 """Rules about hazards: does the event graph enforce every data dependence?
 
 `access` says what operators touch, `conflicts` finds pairs in program order that events do not
-order, `siblings` those within one operator, `memory` what is read before it is written; `causes`
-asks the generator's steps why no event was made, and the `*_findings` modules tell.
+order, `siblings` those within one operator, `own_writes` those within one task, `memory` what is
+read before it is written; `causes` asks the generator's steps why no event was made, and the
+`*_findings` modules tell.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from mpkgraph.analysis.verify.rules.hazards.conflicts import (
     walk_conflicts,
 )
 from mpkgraph.analysis.verify.rules.hazards.memory import memory_findings
+from mpkgraph.analysis.verify.rules.hazards.own_writes import own_conflicts, own_finding
 from mpkgraph.analysis.verify.rules.hazards.pair_findings import PairReporter
 from mpkgraph.analysis.verify.rules.hazards.pairs import PairFinder
 from mpkgraph.analysis.verify.rules.hazards.sibling_findings import sibling_finding
@@ -38,6 +40,7 @@ def check_hazards(context: VerifyContext) -> Iterator[Finding]:
             reporter = reporter or _reporter(context, finder)
             yield from reporter.findings(step.conflicts)
         yield from (sibling_finding(context, x) for x in _worst_by_tensor(context, step, siblings))
+        yield from (own_finding(context, x) for x in own_conflicts(step.accesses))
     yield from memory_findings(context, steps)
 
 
@@ -63,5 +66,13 @@ def _worst_by_tensor(
 
 
 CHECKS: tuple[CheckRow, ...] = (
-    CheckRow(check_hazards, (*table.PAIR_RULES, *table.SIBLING_RULES, *table.MEMORY_RULES)),
+    CheckRow(
+        check_hazards,
+        (
+            *table.PAIR_RULES,
+            *table.SIBLING_RULES,
+            *table.MEMORY_RULES,
+            *table.OWN_RULES,
+        ),
+    ),
 )

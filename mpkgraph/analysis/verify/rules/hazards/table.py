@@ -117,6 +117,15 @@ UNREAD_WRITE = Rule(
     remedy="Leave the layer out, or give its reader this tensor.",
     needs_record=True,
 )
+OWN_WRITES = Rule(
+    code="MPK212",
+    name="one-buffer-twice",
+    severity="error",
+    summary="One task writes the same bytes through two of its slots",
+    why="The kernel keeps two results apart and was given one place for both: what is written "
+    "first is lost, or the two are mixed.",
+    remedy="Give each written slot of the layer a tensor of its own.",
+)
 
 PAIR_RULES = (
     UNORDERED_READ,
@@ -128,4 +137,5 @@ PAIR_RULES = (
     READ_BEFORE_WRITER,
 )
 SIBLING_RULES = (SIBLING_WRITES, SIBLING_READ)
+OWN_RULES = (OWN_WRITES,)
 MEMORY_RULES = (UNINITIALISED_READ, UNREAD_WRITE)
