@@ -75,20 +75,28 @@ def _grouped(
     waiting = np.flatnonzero(inside & wanted[np.where(inside, dependent, -1)])
     for operator, tasks in by_operator(context, waiting):
         mine = np.unique(dependent[tasks])
+        one = len(mine) == 1
         event = int(dependent[tasks[0]])
         need, got = int(graph.events.num_triggers[event]), int(triggers.fired[event])
         sources = _sources(context, event)
         if rule is NEVER_COMPLETE:
+            waits = (
+                "an event that never completes"
+                if one
+                else f"{len(mine)} events that never complete"
+            )
             text = (
-                f"waits for {len(mine)} events that never complete: event {event} needs {need} "
+                f"waits for {waits}: event {event} needs {need} "
                 f"triggers and gets {got}{sources}. {blocked} tasks never start"
             )
             remedy = f"A task triggers one event, once: num_triggers of event {event} can be {got}"
         else:
-            text = (
-                f"waits for {len(mine)} events that complete early: event {event} needs {need} "
-                f"triggers and gets {got}{sources}"
+            waits = (
+                "an event that completes early"
+                if one
+                else f"{len(mine)} events that complete early"
             )
+            text = f"waits for {waits}: event {event} needs {need} triggers and gets {got}{sources}"
             remedy = f"Make num_triggers of event {event} {got}"
         first = context.view.all_ranks.tasks_triggering(event)[:1].tolist()
         yield Finding(
