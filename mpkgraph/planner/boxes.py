@@ -156,7 +156,9 @@ def _boxes(low: Int64Array, size: tuple[int, ...], grid: Grid) -> Boxes:
     blocks: Int64Array = (points[:, 0] * ny + points[:, 1]) * nz + points[:, 2]
     limits = np.array(grid, dtype=np.int64)[:, None]
     inside = np.all(points < limits, axis=1)
-    outside = np.unique(points.transpose(0, 2, 1)[~inside], axis=0)
+    outside = np.empty((0, 3), dtype=np.int64)
+    if not inside.all():  # np.unique imports numpy.ma, a fifth of a small model's time
+        outside = np.unique(points.transpose(0, 2, 1)[~inside], axis=0)
     return Boxes(blocks, inside, outside)
 
 

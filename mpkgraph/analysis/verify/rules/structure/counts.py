@@ -79,24 +79,14 @@ def _grouped(
         event = int(dependent[tasks[0]])
         need, got = int(graph.events.num_triggers[event]), int(triggers.fired[event])
         sources = _sources(context, event)
+        numbers = f"event {event} needs {need} triggers and gets {got}{sources}"
         if rule is NEVER_COMPLETE:
-            waits = (
-                "an event that never completes"
-                if one
-                else f"{len(mine)} events that never complete"
-            )
-            text = (
-                f"waits for {waits}: event {event} needs {need} "
-                f"triggers and gets {got}{sources}. {blocked} tasks never start"
-            )
+            fault = "an event that never completes" if one else "events that never complete"
+            text = f"waits for {fault}: {numbers}. {blocked} tasks never start"
             remedy = f"A task triggers one event, once: num_triggers of event {event} can be {got}"
         else:
-            waits = (
-                "an event that completes early"
-                if one
-                else f"{len(mine)} events that complete early"
-            )
-            text = f"waits for {waits}: event {event} needs {need} triggers and gets {got}{sources}"
+            fault = "an event that completes early" if one else "events that complete early"
+            text = f"waits for {fault}: {numbers}"
             remedy = f"Make num_triggers of event {event} {got}"
         first = context.view.all_ranks.tasks_triggering(event)[:1].tolist()
         yield Finding(
