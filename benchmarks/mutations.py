@@ -91,7 +91,8 @@ def _rate(tally: Tally) -> str:
 
 
 def _codes(tally: Tally) -> str:
-    return ", ".join(code for code, _ in tally.codes.most_common(SHOWN_CODES))
+    ranked = sorted(tally.codes.items(), key=lambda x: (-x[1], x[0]))
+    return ", ".join(code for code, _ in ranked[:SHOWN_CODES])
 
 
 if __name__ == "__main__":
