@@ -1,0 +1,1 @@
+"""The task functions, one module a family. Only these import torch."""

@@ -1,0 +1,1 @@
+"""The rows of the table of task functions, one module a family. Imports no torch."""

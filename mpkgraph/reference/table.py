@@ -1,0 +1,36 @@
+"""The task types that can be executed, and those that can't."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from mpkgraph.catalog.task_types import TASK_TYPES
+from mpkgraph.reference.families import FAMILIES
+from mpkgraph.reference.row import TaskFunction
+
+TASK_FUNCTIONS: Mapping[str, TaskFunction] = MappingProxyType(
+    {row.task_type: row for rows in FAMILIES.values() for row in rows}
+)
+"""By name of the task type."""
+
+
+def task_function(task_type: str) -> TaskFunction | None:
+    """The function of a task type; None for one that can't be executed.
+
+    >>> task_function("TASK_RMS_NORM").function
+    'norm.rmsnorm'
+    """
+    return TASK_FUNCTIONS.get(task_type)
+
+
+def executable_types() -> tuple[str, ...]:
+    """Names of the task types with a function, in the order of their numbers."""
+    return tuple(row.name for row in TASK_TYPES if row.name in TASK_FUNCTIONS)
+
+
+def unexecutable_types() -> Mapping[str, str]:
+    """Names of the task types without a function that a layer can emit, each with the reason."""
+    from mpkgraph.reference.unexecutable import REASONS
+
+    return REASONS
