@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +55,12 @@ class Boxes:
         """Blocks of one event."""
         return int(self.blocks.shape[1])
 
+    @cached_property
+    def is_once(self) -> bool:
+        """Whether all blocks are within the grid and none belongs to two events."""
+        blocks = np.sort(self.blocks, axis=None)
+        return bool(self.inside.all() and (blocks[1:] != blocks[:-1]).all())
+
     def tasks(self, num_subtasks: int) -> Int64Array:
         """The blocks' tasks, (events, tasks of one event): the subtasks of a block together."""
         if num_subtasks == 1:
@@ -64,6 +70,7 @@ class Boxes:
         return tasks.reshape(len(self), -1)
 
     def tasks_inside(self, num_subtasks: int) -> BoolArray:
+        """For each of `tasks` whether its block is within the grid."""
         return np.repeat(self.inside, num_subtasks, axis=1)
 
 

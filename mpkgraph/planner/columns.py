@@ -37,44 +37,74 @@ _FIXED_TASKS = ("TASK_TERMINATE", "TASK_BEGIN_TASK_GRAPH")
 
 
 class ColumnBuilder:
-    """Task columns for an emission; what no layer fills stays null."""
+    """Task columns for an emission; what no layer fills stays null.
+
+    `variant_ids` and `slots` (the tiles of each slot, tasks in grid order) are by layer.
+    """
 
     def __init__(
-        self, emission: Emission, layers: Sequence[RegisteredLayer], catalog: Catalog
+        self,
+        emission: Emission,
+        layers: Sequence[RegisteredLayer],
+        variant_ids: Sequence[int],
+        slots: Sequence[Sequence[TileColumn]],
+        catalog: Catalog,
     ) -> None:
         count = emission.num_tasks
-        self.emission = emission
-        self.catalog = catalog
         self.task_types = np.full(count, NULL_TASK_TYPE, dtype=np.int32)
         self.variant_ids = np.zeros(count, dtype=np.int64)
         self.num_inputs = np.zeros(count, dtype=np.uint8)
         self.metadata = Metadata(*(np.full(count, -1, dtype=np.int32) for _ in Metadata._fields))
+        for task_id, name in zip((TERMINATE_TASK_ID, BEGIN_TASK_ID), _FIXED_TASKS, strict=True):
+            self.task_types[task_id] = catalog.task_type_numbers[name]
+
+        # All columns layer by layer, then each task's values to its place at once
+        ids = np.concatenate([np.empty(0, np.int64), *emission.task_ids])
+        counts = np.array([len(x) for x in emission.task_ids], dtype=np.int64)
         num_slots = np.zeros(count, dtype=np.int64)
-        for layer, ids in zip(layers, emission.task_ids, strict=True):
-            num_slots[ids] = len(layer.slots)
+        for column, of_layers in (
+            (self.task_types, [x.task_type for x in layers]),
+            (self.variant_ids, variant_ids),
+            (self.num_inputs, [x.row.num_inputs for x in layers]),
+            (num_slots, [len(x.slots) for x in layers]),
+        ):
+            column[ids] = np.repeat(np.array(of_layers, dtype=np.int64), counts)
+        fields = [
+            metadata_columns(x.type_row.metadata, x.grid, x.shape.num_subtasks) for x in layers
+        ]
+        for target, parts in zip(self.metadata, zip(*fields, strict=True), strict=False):
+            target[ids] = np.concatenate(parts)
         self.slot_starts = np.concatenate([[0], np.cumsum(num_slots)])
         self.slot_layouts = np.zeros(self.slot_starts[-1], dtype=np.int32)
         self.slot_offsets = np.zeros(self.slot_starts[-1], dtype=np.int64)
-        self._layouts: dict[SlotLayout, int] = {}
-        self._fixed()
+        self._layouts: dict[tuple[str, int, tuple[int, ...], tuple[int, ...]], int] = {}
+        self._fill_slots(ids, counts, slots)
 
-    def add(
-        self, layer: RegisteredLayer, ids: Int64Column, variant_id: int, slots: list[TileColumn]
+    def _fill_slots(
+        self, ids: Int64Column, counts: Int64Column, slots: Sequence[Sequence[TileColumn]]
     ) -> None:
-        """Fill in the tasks of one layer, `ids` in grid order."""
-        self.task_types[ids] = layer.task_type
-        self.variant_ids[ids] = variant_id
-        self.num_inputs[ids] = layer.row.num_inputs
-        fields = metadata_columns(layer.type_row.metadata, layer.grid, layer.shape.num_subtasks)
-        for column, values in zip(self.metadata, fields, strict=True):
-            column[ids] = values
-        starts = self.slot_starts[ids]
-        for position, tiles in enumerate(slots):
-            codes = np.array([self._layout(tiles, part) for part in range(len(tiles.parts))])
-            places = starts + position
-            self.slot_layouts[places] = codes[0 if tiles.part_of is None else tiles.part_of]
-            if tiles.offsets is not None:
-                self.slot_offsets[places] = tiles.offsets
+        """Layouts and offsets; slot after slot of each layer, the layer's tasks for each."""
+        columns = [column for of_layer in slots for column in of_layer]
+        if not columns:
+            return
+        num_slots = [len(x) for x in slots]
+        tasks = np.repeat(counts, num_slots)
+        ends = np.cumsum(tasks)
+        positions = np.concatenate([np.arange(n) for n in num_slots])
+        begins = np.repeat(np.cumsum(counts) - counts, num_slots)
+        owners = np.repeat(begins - (ends - tasks), tasks) + np.arange(ends[-1])
+        places = self.slot_starts[ids[owners]] + np.repeat(positions, tasks)
+        codes = [[self._layout(x, part) for part in range(len(x.parts))] for x in columns]
+        layouts = np.repeat([x[0] for x in codes], tasks)
+        offsets = []
+        for column, of_parts, end, count in zip(columns, codes, ends, tasks, strict=True):
+            if column.part_of is not None:
+                layouts[end - count : end] = np.array(of_parts)[column.part_of]
+            offsets.append(
+                np.zeros(count, dtype=np.int64) if column.offsets is None else column.offsets
+            )
+        self.slot_layouts[places] = layouts
+        self.slot_offsets[places] = np.concatenate(offsets)
 
     def tasks(self, dependent_events: UInt64Column, trigger_events: UInt64Column) -> TaskColumns:
         """The columns, with the ids of events."""
@@ -92,16 +122,12 @@ class ColumnBuilder:
 
     @property
     def layouts(self) -> tuple[SlotLayout, ...]:
-        return tuple(self._layouts)
+        return tuple(SlotLayout(*x) for x in self._layouts)
 
     def _layout(self, column: TileColumn, part: int) -> int:
         name, strides = column.parts[part]
-        layout = SlotLayout(name, column.data_type, column.dims, strides)
+        layout = (name, column.data_type, column.dims, strides)
         return self._layouts.setdefault(layout, len(self._layouts))
-
-    def _fixed(self) -> None:
-        for task_id, name in zip((TERMINATE_TASK_ID, BEGIN_TASK_ID), _FIXED_TASKS, strict=True):
-            self.task_types[task_id] = self.catalog.task_type_numbers[name]
 
 
 def dependent_event_ids(emission: Emission, rank: int, null: BoolColumn) -> UInt64Column:

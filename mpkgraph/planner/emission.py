@@ -239,9 +239,12 @@ class _Emitter:
             tasks = boxes.tasks(subtasks)
             self.num_emitted[layer] += tasks.size
             ids = firsts[:, None] + (start + np.arange(tasks.shape[1], dtype=np.int64))
-            inside = boxes.tasks_inside(subtasks)
-            # Of a task that is emitted twice the later one stays
-            np.maximum.at(self.task_ids[layer], tasks[inside], ids[inside])
+            # Of a task that is emitted twice the later one stays, which has the greater id
+            if boxes.is_once:
+                self.task_ids[layer][tasks] = ids
+            else:
+                inside = boxes.tasks_inside(subtasks)
+                np.maximum.at(self.task_ids[layer], tasks[inside], ids[inside])
             if len(boxes.outside):
                 known = self.outside.get(layer, boxes.outside)
                 self.outside[layer] = np.unique(np.concatenate([known, boxes.outside]), axis=0)
@@ -257,9 +260,12 @@ class _Emitter:
                     "Give a world_size of at least 2, or leave the all-reduce out",
                 )
             tasks = boxes.tasks(subtasks)
-            events = np.broadcast_to(indices[:, None], tasks.shape)
             # Of several events of one task the last one stays
-            np.maximum.at(self.triggers[layer], tasks.ravel(), events.ravel())
+            if boxes.is_once:
+                self.triggers[layer][tasks] = indices[:, None]
+            else:
+                events = np.broadcast_to(indices[:, None], tasks.shape)
+                np.maximum.at(self.triggers[layer], tasks.ravel(), events.ravel())
             num_triggers += tasks.shape[1]
         self.events.append(
             _Events(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -36,7 +37,7 @@ from mpkgraph.planner.columns import (
 from mpkgraph.planner.dag import MAX_TENSOR_DIMS, EmissionError
 from mpkgraph.planner.emission import Emission, emission
 from mpkgraph.planner.registered import LayerError, RegisteredLayer, RegisteredTasks, layer_name
-from mpkgraph.planner.tiles import LayerTiles, TileColumn, TileError, tile_dims
+from mpkgraph.planner.tiles import FUSED, LayerTiles, TileColumn, TileError, tile_dims
 from mpkgraph.planner.variants import VariantRegistry
 from mpkgraph.planner.warnings import PlanWarning, plan_warnings
 
@@ -114,10 +115,14 @@ class _Planner:
         catalog: Catalog,
     ) -> None:
         self.record = record
+        self.tensors = record.tensor_by_id
         self.registry = registry
         self.tasks = tasks
         self.catalog = catalog
         self.tiles = LayerTiles(record, catalog)
+        self._variants: dict[Hashable, int] = {}
+        self._columns: dict[Hashable, list[TileColumn]] = {}
+        """Of the first layer of each kind."""
         self.undefined: list[tuple[RegisteredLayer, str]] = []
         """Layers whose variant hangs on memory that Mirage never wrote, and what it reads."""
 
@@ -157,11 +162,7 @@ class _Planner:
         order: Emission,
         columns: list[list[TileColumn]],
     ) -> TaskGraph:
-        builder = ColumnBuilder(order, layers, self.catalog)
-        for layer, ids, variant, slots in zip(
-            layers, order.task_ids, variants, columns, strict=True
-        ):
-            builder.add(layer, ids, variant, slots)
+        builder = ColumnBuilder(order, layers, variants, columns, self.catalog)
         rank = self.record.my_gpu_id
         null = builder.task_types == NULL_TASK_TYPE
         return TaskGraph(
@@ -175,7 +176,20 @@ class _Planner:
         )
 
     def _slots(self, layer: RegisteredLayer) -> list[TileColumn]:
-        """The tiles of each slot."""
+        """The tiles of each slot: those of the first layer of the kind, under other names."""
+        known = self._columns.get(layer.kind)
+        if known is None:
+            known = self._columns[layer.kind] = self._first_slots(layer)
+            return known
+        tensors = [x.tensor if x.tensor is None else self.tensors[x.tensor] for x in layer.slots]
+        if any(x is not None and x.kind == FUSED for x in tensors):
+            return self._first_slots(layer)
+        return [
+            column if tensor is None else column.named(tensor.base_ptr)
+            for column, tensor in zip(known, tensors, strict=True)
+        ]
+
+    def _first_slots(self, layer: RegisteredLayer) -> list[TileColumn]:
         found = []
         for position, slot in enumerate(layer.slots):
             is_output = position >= layer.row.num_inputs
@@ -228,9 +242,12 @@ class _Planner:
 
     def variant(self, layer: RegisteredLayer) -> int:
         """The layer's `variant_id`; the registrar sees the layer before the generator does."""
+        known = self._variants.get(layer.kind)
+        if known is not None:
+            return known
         row, params = layer.row, layer.params
         try:
-            return self.registry.number(row, self._facts(layer, SlotFacts))
+            number = self.registry.number(row, self._facts(layer, SlotFacts))
         except MissingStrideError as error:
             self.undefined.append((layer, str(error)))
             return self.registry.number(row, self._facts(layer, UncheckedSlotFacts))
@@ -251,6 +268,8 @@ class _Planner:
                 f"makes {row.name} divide by zero, of which Mirage dies: {self._zeros(layer)}",
                 "Check the dims of its tensors and the numbers it was registered with",
             )
+        self._variants[layer.kind] = number
+        return number
 
     def _zeros(self, layer: RegisteredLayer) -> str:
         """What a registrar may have divided by."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import NoReturn
 
 from mpkgraph.catalog import Catalog, TaskTypeRow
@@ -85,7 +86,23 @@ class RegisteredLayer:
         value = self.recorded.graph.extra.get("forloop_range", 1)
         return value if isinstance(value, int) and value > 0 else 1
 
-    @property
+    @cached_property
+    def kind(self) -> Hashable:
+        """Equal for layers that differ in names only: same variant, same tiles.
+
+        What a fused tensor is made of is not in it.
+        """
+        tensors = self.record.tensor_by_id
+        slots = []
+        for slot in self.slots:
+            shape: Hashable = None
+            if slot.tensor is not None:
+                tensor = tensors[slot.tensor]
+                shape = (tensor.kind, tensor.dims, tensor.strides, tensor.dtype)
+            slots.append((shape, slot.input_map, slot.forloop_dim))
+        return (self.row.name, self.params, self.grid, self.forloop_range, tuple(slots))
+
+    @cached_property
     def params(self) -> tuple[int, ...]:
         """The ints that it was registered with; floats are cut, as Cython does."""
         task = self.recorded.graph.register_task

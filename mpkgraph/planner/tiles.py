@@ -30,6 +30,8 @@ from mpkgraph.model.record import (
 Int64Array = npt.NDArray[np.int64]
 
 REMEMBERED = 512
+FUSED = "fuse_tensors"
+"""Kind of the tensors whose tiles lie in the tensors they are made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,11 @@ class TileColumn:
     offsets: Int64Array | None
     """Bytes; None where the map names a dim that the tensor lacks: Mirage then multiplies with
     whatever its memory holds."""
+
+    def named(self, base_ptr: str) -> TileColumn:
+        """The same tiles of another tensor. Not for fused tensors."""
+        ((_, strides),) = self.parts
+        return TileColumn(((base_ptr, strides),), None, self.data_type, self.dims, self.offsets)
 
     def of(self, tasks: npt.NDArray[np.bool_]) -> TileColumn:
         """The column of some of the tasks."""
@@ -94,7 +101,7 @@ class LayerTiles:
         data_type = self.data_type(tensor)
         dims = tile_dims(tensor.dims, grid, slot.input_map, slot.forloop_dim, forloop_range)
         call = self.record.calls.get(tensor.id)
-        if tensor.kind == "fuse_tensors" and not is_output:
+        if tensor.kind == FUSED and not is_output:
             if call is None or not call.inputs or not call.num_groups:
                 raise TileError(f"the log does not say what {tensor.name!r} is fused of")
             points = grid_points(grid, num_subtasks)

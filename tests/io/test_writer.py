@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mpkgraph.errors import GraphWriteError
-from mpkgraph.io import atomic, nlohmann, writer
+from mpkgraph.io import atomic, nlohmann, task_text, writer
 from mpkgraph.io.atomic import atomic_file
 from mpkgraph.io.reader import read_graph
 from mpkgraph.io.writer import save_graph, text_chunks, write_graph
@@ -71,8 +71,9 @@ def test_size_of_a_batch_does_not_show(document, records, num_bytes):
     whole = text_of(graph)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(writer, "BATCH_RECORDS", records)
-        patch.setattr(writer, "BATCH_BYTES", num_bytes)
-        patch.setattr(writer, "TEMPLATE_BYTES", num_bytes)
+        patch.setattr(task_text, "BLOCK_TASKS", records)
+        patch.setattr(task_text, "BATCH_BYTES", num_bytes)
+        patch.setattr(task_text, "TEMPLATE_BYTES", num_bytes)
         assert text_of(graph) == whole
 
 
@@ -98,8 +99,8 @@ def test_ids_keep_all_64_bits():
 def test_memory_is_that_of_a_batch():
     graph = large_graph(num_tasks=20_000)
     sizes = [len(chunk) for chunk in text_chunks(graph)]
-    assert sum(sizes) > 4 * writer.BATCH_BYTES
-    assert max(sizes) < 2 * writer.BATCH_BYTES
+    assert sum(sizes) > 4 * task_text.BATCH_BYTES
+    assert max(sizes) < 2 * task_text.BATCH_BYTES
 
 
 def test_refuses_an_unknown_field_with_a_known_name():
