@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from mpkgraph.catalog.task_types import TASK_TYPES
+from mpkgraph.catalog.task_types import TASK_TYPES, TaskTypeRow
 from mpkgraph.reference.families import FAMILIES
 from mpkgraph.reference.row import TaskFunction
 
@@ -30,7 +30,15 @@ def executable_types() -> tuple[str, ...]:
 
 
 def unexecutable_types() -> Mapping[str, str]:
-    """Names of the task types without a function that a layer can emit, each with the reason."""
-    from mpkgraph.reference.unexecutable import REASONS
+    """The task types without a function, in the order of their numbers, each with the reason."""
+    return MappingProxyType(
+        {row.name: _reason(row) for row in TASK_TYPES if row.name not in TASK_FUNCTIONS}
+    )
 
-    return REASONS
+
+def _reason(row: TaskTypeRow) -> str:
+    if row.kind == "control":
+        return "the runtime's own: it computes nothing"
+    if row.register_names:
+        return "its kernel is not known well enough"
+    return "no layer emits it"
