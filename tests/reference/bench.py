@@ -59,7 +59,9 @@ class Bench:
     def layer(self, method, block_dim=(128, 1, 1), **arguments):
         """Arguments that are names of tensors stand for them."""
         given = {k: self._handle(v) for k, v in arguments.items()}
-        getattr(self.kernel, method)(block_dim=block_dim, **given)
+        if "grid_dim" in given:
+            given["block_dim"] = block_dim
+        getattr(self.kernel, method)(**given)
         record = self.kernel.record(generate={"num_gpus": self.kernel.world_size, "my_gpu_id": 0})
         self.graph = plan(record).graph
         (self.recorded,) = record.layers

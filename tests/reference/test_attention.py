@@ -70,7 +70,7 @@ CASES = {
 }
 
 
-def _bench(batch, cc, heads, per_head, norm, turn):
+def _bench(batch, cc, heads, per_head, *, norm=True, turn=True):
     bench = Bench(cc, meta=batch.meta, **batch.sizes)
     qkv = bench.attach("qkv", bf16(batch.num_tokens, heads * (per_head + 2) * WIDTH))
     shape = (batch.num_pages, batch.page_size, heads, WIDTH)
@@ -98,7 +98,9 @@ def _bench(batch, cc, heads, per_head, norm, turn):
 def test_paged(cc, case, norm, turn):
     heads, per_head = 2, 2
     batch = Batch(*CASES[case], page_size=64)
-    bench, qkv, caches, norms, tables, names = _bench(batch, cc, heads, per_head, norm, turn)
+    bench, qkv, caches, norms, tables, names = _bench(
+        batch, cc, heads, per_head, norm=norm, turn=turn
+    )
     bench.attach("out", nan(batch.num_tokens, heads * per_head * WIDTH))
     bench.layer("paged_attention_layer", **names, output="out", grid_dim=(len(batch.new), heads, 1))
     after = bench.run_everyway()
@@ -122,7 +124,7 @@ def _split_strides(tokens, chunks, heads, per_head, width):
 def test_split_and_merge(cc, case):
     heads, per_head, chunks = 2, 2, 4
     batch = Batch(*case, page_size=128)
-    bench, qkv, caches, norms, tables, names = _bench(batch, cc, heads, per_head, True, True)
+    bench, qkv, caches, norms, tables, names = _bench(batch, cc, heads, per_head)
     tokens = batch.num_tokens
     lse_dims, lse_strides = _split_strides(tokens, chunks, heads, per_head, 1)
     tmp_dims, tmp_strides = _split_strides(tokens, chunks, heads, per_head, WIDTH)
@@ -166,7 +168,7 @@ def test_split_of_demo_strides():
     batch = Batch([2], [300], page_size=128)
     results = []
     for row in (chunks * heads * per_head, chunks * heads * per_head * WIDTH):
-        bench, *_, names = _bench(batch, 90, heads, per_head, True, True)
+        bench, *_, names = _bench(batch, 90, heads, per_head)
         lse_dims, lse_strides = _split_strides(2, chunks, heads, per_head, 1)
         tmp_dims, tmp_strides = _split_strides(2, chunks, heads, per_head, WIDTH)
         bench.attach("lse", torch.full(lse_dims, 0.0).as_strided(lse_dims, lse_strides))
@@ -193,7 +195,9 @@ def test_contiguous(norm, turn, extend):
     # One page that is the whole cache
     batch = Batch([tokens], [step + tokens], page_size=128)
     batch.meta = {"step": torch.tensor([step], dtype=torch.int32)}
-    bench, qkv, caches, norms, tables, names = _bench(batch, 80, heads, per_head, norm, turn)
+    bench, qkv, caches, norms, tables, names = _bench(
+        batch, 80, heads, per_head, norm=norm, turn=turn
+    )
     bench.attach("out", nan(tokens, heads * per_head * WIDTH))
     method = "single_batch_extend_attention_layer" if extend else "attention_layer"
     bench.layer(method, **names, output="out", grid_dim=(1, heads, 1))
@@ -217,7 +221,7 @@ def test_wrong_page_tables(change, message):
 
     batch = Batch([1], [70], page_size=64)
     batch.meta |= change
-    bench, *_, names = _bench(batch, 90, 1, 2, False, False)
+    bench, *_, names = _bench(batch, 90, 1, 2, norm=False, turn=False)
     bench.attach("out", nan(1, 2 * WIDTH))
     bench.layer("paged_attention_layer", **names, output="out", grid_dim=(1, 1, 1))
     with pytest.raises(TaskExecutionError, match=message):

@@ -58,7 +58,7 @@ def test_linear_with_residual(cc, rank):
 
 
 def test_residual_that_is_the_output():
-    """As the decode of multi-token prediction does it: each element is read before it is written."""
+    """As multi-token prediction does it: each element is read before it is written."""
     bench = Bench(100)
     x, w = bench.attach("x", bf16(2, 64)), bench.attach("w", bf16(32, 64, seed=1))
     out = bench.attach("out", bf16(2, 32, seed=2))
