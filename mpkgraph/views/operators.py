@@ -8,7 +8,8 @@ from other operators. Nothing here is a guess that is not marked: `known_grid`, 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -19,7 +20,7 @@ from mpkgraph.model.graph import SlotLayout, TaskColumns, TaskGraph, UInt64Colum
 from mpkgraph.model.operator import Operator, OperatorSet, OperatorSlot
 from mpkgraph.views.extents import complete_extents
 from mpkgraph.views.grids import GridSplit, known_columns, solve_grid
-from mpkgraph.views.partial import list_tasks, solve_partial
+from mpkgraph.views.partial import is_partial, list_tasks, solve_partial
 from mpkgraph.views.rows import Int, KeyTable, Rows, take_rows
 from mpkgraph.views.segments import EventClasses, Layer, bundle_end, split_bundle, tile_numbers
 from mpkgraph.views.slot_splits import Flags, SlotShape, Tasks
@@ -42,7 +43,63 @@ def recover_operators(graph: TaskGraph, catalog: Catalog = DEFAULT) -> OperatorS
     stream = OperatorStream(catalog)
     operators = stream.feed(0, graph.tasks, graph.layouts)
     operators += stream.finish()
+    operators = _reunited(operators, graph, stream)
     return OperatorSet(operators=tuple(complete_extents(operators)), num_tasks=graph.num_tasks)
+
+
+def _reunited(
+    operators: list[Operator], graph: TaskGraph, stream: OperatorStream
+) -> list[Operator]:
+    """Operators without the pieces of layers whose tasks do not follow each other.
+
+    Mirage emits a layer in one go, but its order is not the only one that the events allow.
+    """
+    if not any(is_partial(x.ambiguities) for x in operators):
+        return operators
+    of_signature: dict[Hashable, list[Operator]] = {}
+    for operator in operators:
+        of_signature.setdefault(_signature(operator), []).append(operator)
+    rows = stream.rows_of(graph)
+    wholes: dict[int, Operator | None] = {}
+    for alike in of_signature.values():
+        if not any(is_partial(x.ambiguities) for x in alike):
+            continue
+        for pieces in _without_repeats(alike, graph.tasks):
+            if len(pieces) > 1 and any(is_partial(x.ambiguities) for x in pieces):
+                task_ids = np.sort(np.concatenate([x.task_ids for x in pieces]))
+                whole = stream.operator_of(rows, task_ids)
+                if not is_partial(whole.ambiguities):
+                    wholes |= dict.fromkeys([x.index for x in pieces], None)
+                    wholes[pieces[0].index] = whole
+    if not wholes:
+        return operators
+    kept = [wholes.get(x.index, x) for x in operators]
+    ordered = sorted((x for x in kept if x is not None), key=lambda x: int(x.task_ids.min()))
+    return [replace(x, index=index) for index, x in enumerate(ordered)]
+
+
+def _without_repeats(alike: list[Operator], tasks: TaskColumns) -> list[list[Operator]]:
+    """Runs of operators that share no tile: a layer that runs again begins another run."""
+    runs: list[list[Operator]] = []
+    seen: set[bytes] = set()
+    for operator in alike:
+        starts = tasks.slot_starts[operator.task_ids][:, None] + np.arange(len(operator.slots))
+        tiles = {x.tobytes() for x in tasks.slot_offsets[starts]}
+        if not runs or seen & tiles:
+            runs.append([])
+            seen = set()
+        runs[-1].append(operator)
+        seen |= tiles
+    return runs
+
+
+def _signature(operator: Operator) -> Hashable:
+    """What the pieces of one layer have in common."""
+    return (
+        operator.task_type,
+        operator.variant_ids,
+        tuple((x.base_ptrs, x.data_type, x.tile_dims, x.strides) for x in operator.slots),
+    )
 
 
 class OperatorStream:
@@ -96,6 +153,15 @@ class OperatorStream:
         """The operators of the tasks carried over; call it once, after the last chunk."""
         rows, self._rows = self._rows, None
         return self._finish_bundle(rows, 0, len(rows)) if rows is not None and len(rows) else []
+
+    def rows_of(self, graph: TaskGraph) -> Rows:
+        """All tasks of a graph whose operators this stream has recovered."""
+        return take_rows(0, graph.tasks, graph.layouts, self._keys, self._catalog)
+
+    def operator_of(self, rows: Rows, task_ids: Int) -> Operator:
+        """The operator that some tasks, in the order of the file, make together."""
+        positions = np.searchsorted(rows.task_ids, task_ids)
+        return self._operator(rows, Layer(positions, is_single=False))
 
     def _finish_bundle(self, rows: Rows, start: int, end: int) -> list[Operator]:
         operators = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -13,11 +14,16 @@ from mpkgraph.views.segments import row_numbers
 from mpkgraph.views.slot_splits import NUM_AXES, UNSPLIT, SlotSplit, Tasks, tile_indices
 
 _UNKNOWN = (False, False, False)
-_GAPS = (
+GAPS = (
     "The tasks do not fill a grid: some are missing, or the metadata mean something else."
     " Sizes are the smallest that hold them"
 )
-_NO_GRID = "The tiles and the order of the tasks fit no grid: listed along x in file order"
+NO_GRID = "The tiles and the order of the tasks fit no grid: listed along x in file order"
+
+
+def is_partial(ambiguities: Sequence[str]) -> bool:
+    """Whether an operator's tasks fill no grid, by what is said of it."""
+    return GAPS in ambiguities or NO_GRID in ambiguities
 
 
 def solve_partial(tasks: Tasks) -> GridSplit | None:
@@ -46,7 +52,7 @@ def solve_partial(tasks: Tasks) -> GridSplit | None:
         order=order,
         positions=points[order].astype(np.int32),
         slots=tuple(_split(tasks, slot, columns) for slot in range(len(tasks.shapes))),
-        ambiguities=(_GAPS,),
+        ambiguities=(GAPS,),
         repeats=1,
     )
 
@@ -59,7 +65,7 @@ def list_tasks(tasks: Tasks) -> GridSplit:
         order=None,
         positions=None,
         slots=tuple(_split(tasks, slot, {}) for slot in range(len(tasks.shapes))),
-        ambiguities=(_NO_GRID,),
+        ambiguities=(NO_GRID,),
         repeats=1,
     )
 

@@ -20,6 +20,8 @@ Bool = npt.NDArray[np.bool_]
 Flags = tuple[bool, bool, bool]
 NUM_AXES = len(AXES)
 UNSPLIT = -1
+UNTOLD = "the offsets do not tell the grid axes apart"
+UNEXPLAINED = "no dim explains the step"
 
 
 @dataclass(frozen=True)
@@ -143,11 +145,7 @@ def _split_slot(
     if not num_dims:  # a tensor given as None
         return SlotSplit((-1, -1, -1), (False, False, False), (), ()), ""
     if not fits or not shape.element_bytes:
-        why = (
-            "the offsets do not tell the grid axes apart"
-            if shape.element_bytes
-            else "the element size of its type is not known"
-        )
+        why = UNTOLD if shape.element_bytes else "the element size of its type is not known"
         return (
             SlotSplit((-1, -1, -1), (False, False, False), tile, (False,) * num_dims),
             f"{why}, so its input_map is not known",
@@ -177,7 +175,7 @@ def _split_slot(
                 listed = " or ".join(map(str, candidates))
                 note = f"{AXES[axis]} seems to split dim {listed}, which the steps do not prove"
         else:
-            note = f"no dim explains the step of {step} bytes along {AXES[axis]}"
+            note = f"{UNEXPLAINED} of {step} bytes along {AXES[axis]}"
     dims, known_dims = _whole_dims(shape, sizes, mapped, sure)
     flags = tuple(sure[axis] and certain[axis] for axis in range(NUM_AXES))
     x, y, z = mapped

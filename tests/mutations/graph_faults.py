@@ -423,7 +423,7 @@ GRAPH_FAULTS = (
     GraphFault("waits on work behind it", _behind, ("MPK304", "MPK305"), judged=True),
     GraphFault("first_tasks wrong", _first_tasks, ("MPK312",)),
     GraphFault("task is null", _null, ("MPK311",)),
-    GraphFault("metadata of another grid point", _metadata, ("MPK313",)),
+    GraphFault("metadata of another grid point", _metadata, ("MPK313", "MPK118")),
     GraphFault("task of another type", _type, ("MPK",)),
     GraphFault("written tile moved to a sibling's", _moved(is_output=True), TILES),
     GraphFault("read tile moved to a sibling's", _moved(is_output=False), TILES),

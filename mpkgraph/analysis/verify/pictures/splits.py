@@ -238,5 +238,20 @@ SPLITS = {
         res    row 0 at 0   row 1 at 4096
         """,
     ),
+    "MPK118": picture(
+        bad="""
+        out: 8 x 512, eight tasks of one layer
+
+        │ t0 │ t1 │ t2 │ t3 │ t4 │▒▒▒▒│ t6 │ t7 │
+        0    64   128  192  256  320  384  448
+                       t5 has this tile too
+        """,
+        good="""
+        out: 8 x 512, grid (8, 1, 1), x -> dim 1: a tile every 64 columns
+
+        │ t0 │ t1 │ t2 │ t3 │ t4 │ t5 │ t6 │ t7 │
+        0    64   128  192  256  320  384  448
+        """,
+    ),
 }
 """Tiles in brackets of `│`; what no task, or the wrong one, has is `▒`."""

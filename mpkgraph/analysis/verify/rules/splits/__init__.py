@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from mpkgraph.analysis.verify.rule import CheckRow
-from mpkgraph.analysis.verify.rules.splits import bounds, fit, grids, interleave, maps, writes
+from mpkgraph.analysis.verify.rules.splits import (
+    bounds,
+    fit,
+    grids,
+    interleave,
+    maps,
+    patterns,
+    writes,
+)
 
 CHECKS: tuple[CheckRow, ...] = (
     *grids.CHECKS,
@@ -12,4 +20,5 @@ CHECKS: tuple[CheckRow, ...] = (
     *writes.CHECKS,
     *fit.CHECKS,
     *interleave.CHECKS,
+    *patterns.CHECKS,
 )
