@@ -6,6 +6,7 @@ import torch
 
 from mpkgraph.reference.call import TaskCall
 from mpkgraph.reference.kernels.memory import as_type, flat
+from mpkgraph.reference.tiles import one_by_one
 
 VECTOR = 4
 """Columns that one state of the generator gives noise to."""
@@ -17,6 +18,7 @@ EPSILON = 1e-20
 LOG_2 = 0.6931471806
 
 
+@one_by_one
 def sampling(call: TaskCall) -> None:
     """`out[b] = argmax_v bf16(logits[b, v] + gumbel[b, v])`; of equal ones the last.
 

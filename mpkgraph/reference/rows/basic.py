@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
 
 from mpkgraph.reference.joins import Joins
-from mpkgraph.reference.row import EXACT, TaskFunction
+from mpkgraph.reference.row import EXACT, TaskFunction, Tolerance
 
 LINEAR = Joins(("b.", "n.", "bn"))
 LINEAR_WITH_RESIDUAL = Joins(("b.", "n.", "bn", "bn"))
 SUMS_OF_PRODUCTS = "`torch.nn.functional.linear` in float64"
 COPIES = MappingProxyType({"bf16": EXACT})
+INDICES: Mapping[str, Tolerance] = MappingProxyType({})
+"""No output is of a type with rounding."""
 
 ALL_ROWS_MULTIPLIED = "Built without CUTLASS, the kernel stores 0 (or the bare residual) in rows \
 that are not in use; with it, it does all rows, as here."
@@ -23,7 +26,7 @@ ROWS: tuple[TaskFunction, ...] = (
         "embedding.embedding",
         # Ids are read from the start of the tile, whatever its shape: rows stay together
         Joins(("..", ".c", ".c")),
-        "`torch.nn.functional.embedding`",
+        "`torch.nn.functional.embedding`, H100",
         COPIES,
         (
             "The output's row stride is taken for the table's: a padded one reads other rows.",
@@ -88,7 +91,8 @@ ROWS: tuple[TaskFunction, ...] = (
         "elementwise.nothing",
         None,
         "an untouched output",
-        deviations=("No code is registered for the type: its tasks do nothing.",),
+        INDICES,
+        ("No code is registered for the type: its tasks do nothing.",),
     ),
     TaskFunction(
         "TASK_ARGMAX_PARTIAL",
@@ -102,8 +106,9 @@ ROWS: tuple[TaskFunction, ...] = (
         "TASK_ARGMAX_REDUCE",
         "argmax.argmax_reduce",
         None,
-        "`torch.argmax` of whole rows",
-        deviations=("Values up to -5e4 have no argmax (-1).",),
+        "`torch.argmax` of whole rows, H100",
+        INDICES,
+        ("Values up to -5e4 have no argmax (-1).",),
     ),
 )
 
@@ -190,7 +195,8 @@ BLACKWELL_ROWS: tuple[TaskFunction, ...] = (
         "argmax.argmax_reduce",
         None,
         "`torch.argmax` of whole rows",
-        deviations=("Values up to -5e4 have no argmax (-1).",),
+        INDICES,
+        ("Values up to -5e4 have no argmax (-1).",),
     ),
     TaskFunction(
         "TASK_ARGMAX_PARTIAL_SM100",
@@ -212,7 +218,8 @@ BLACKWELL_ROWS: tuple[TaskFunction, ...] = (
         "sampling.sampling",
         None,
         "known answers of Philox 4x32-10; frequencies against `softmax`",
-        deviations=(
+        INDICES,
+        (
             (
                 "The generator's offset is always 0, and rows are counted from the tile: the same "
                 "noise in each iteration and each tile."
