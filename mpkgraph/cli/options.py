@@ -17,6 +17,12 @@ PARTNERS = {
     "reduce": ("draw", "--draw FILE"),
     "force": ("draw", "--draw FILE"),
     "draw_timeout": ("draw", "--draw FILE"),
+    "cost": ("schedule", "--schedule"),
+    "kv_length": ("schedule", "--schedule"),
+    "profile": ("schedule", "--schedule"),
+    "what_if": ("schedule", "--schedule"),
+    "trace": ("schedule", "--schedule"),
+    "gantt": ("schedule", "--schedule"),
 }
 """Parameters of `show` that mean nothing alone: what they belong to, and how to ask for it."""
 
@@ -114,6 +120,59 @@ def script_options(command: Command) -> Command:
                 metavar="NAME:INPUTS:OUTPUTS:TASK_TYPE",
                 multiple=True,
                 help="A task name that Mirage's tables lack. Repeatable.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def schedule_options(command: Command) -> Command:
+    """What is simulated, and where traces and charts go."""
+    for option in reversed(
+        (
+            click.option(
+                "-s",
+                "--schedule",
+                is_flag=True,
+                help="Simulate MPK's runtime: makespan, critical path, stalls.",
+            ),
+            click.option(
+                "--cost",
+                metavar="GPU|FILE",
+                help="Costs for --schedule: a100, h100, h200, b200 or a file (default: the "
+                "record's GPU).",
+            ),
+            click.option(
+                "--kv-length",
+                type=click.IntRange(0, 1 << 30),
+                metavar="N",
+                help="Tokens in the cache of each request, for --schedule.",
+            ),
+            click.option(
+                "--profile",
+                type=click.Path(),
+                metavar="FILE",
+                help="Durations that Mirage's profiler measured: its trace or its tensor (.npy).",
+            ),
+            click.option(
+                "--what-if",
+                multiple=True,
+                metavar="CHANGE",
+                help="TYPE=FACTOR on durations, event:N=split, events=split or counts=repair. "
+                "Repeatable.",
+            ),
+            click.option(
+                "--trace",
+                type=click.Path(dir_okay=False),
+                metavar="FILE",
+                help="Write the schedule for ui.perfetto.dev (x.perfetto-trace).",
+            ),
+            click.option(
+                "--gantt",
+                type=click.Path(dir_okay=False),
+                metavar="FILE",
+                help="Write a chart of the schedule (x.svg).",
             ),
         )
     ):

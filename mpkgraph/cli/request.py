@@ -34,6 +34,13 @@ class ShowRequest:
     extract: str | None
     workers: int | None
     schedulers: int | None
+    schedule: bool
+    cost: str | None
+    kv_length: int | None
+    profile: str | None
+    what_if: tuple[str, ...]
+    trace: str | None
+    gantt: str | None
     full: bool
     rank: int | None
     record: str | None

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from mpkgraph.cli.options import check_partners, output_options, reading_options
+from mpkgraph.cli.options import check_partners, output_options, reading_options, schedule_options
 from mpkgraph.cli.request import LISTS, ShowRequest
 
 
@@ -107,6 +107,7 @@ from mpkgraph.cli.request import LISTS, ShowRequest
 @click.option(
     "--schedulers", type=click.IntRange(1), metavar="N", help="Local schedulers, with --workers."
 )
+@schedule_options
 @click.option("--full", is_flag=True, help="Every operator: repeated model layers are not folded.")
 @click.option(
     "--rank", type=click.IntRange(0), metavar="N", help="Of a directory of several ranks, this one."

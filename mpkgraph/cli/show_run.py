@@ -36,6 +36,10 @@ def run_show(request: ShowRequest) -> int:
             _draw(request)
         if request.extract:
             _extract(request)
+    elif request.schedule:
+        from mpkgraph.cli.show_schedule import run_schedule
+
+        run_schedule(request, output, load_options(request))
     elif request.path_ends is not None:
         _paths(request, output)
     elif request.list_what is not None:
@@ -70,6 +74,7 @@ def _check(request: ShowRequest, output: Output) -> None:
     views = [
         name
         for name, wanted in (
+            ("--schedule", request.schedule),
             ("--list", request.list_what),
             ("--path", request.path_ends),
             ("--draw", request.draw),
@@ -87,7 +92,7 @@ def _check(request: ShowRequest, output: Output) -> None:
         raise UsageError(
             "--hops needs a selection to start from", remedy="Add --task, --operator or the like"
         )
-    if request.schedulers is not None and request.workers is None:
+    if request.schedulers is not None and request.workers is None and not request.schedule:
         raise UsageError("--schedulers needs the number of workers", remedy="Add --workers N")
     if (request.draw or request.extract) and output.path is not None:
         raise UsageError("-o has nothing to do here", remedy="--draw and --extract name the file")
@@ -99,7 +104,7 @@ def _check(request: ShowRequest, output: Output) -> None:
 
 
 def _check_overwrite(request: ShowRequest) -> None:
-    for name in (request.output, request.draw, request.extract):
+    for name in (request.output, request.draw, request.extract, request.trace, request.gantt):
         if name is None or request.path == "-":
             continue
         target, source = Path(name), Path(request.path)
