@@ -70,12 +70,13 @@ def _options(
     measured = None
     workers, schedulers = request.workers, request.schedulers
     if request.profile is not None:
-        from mpkgraph.analysis.cost.profile import join_profile, read_profile
+        from mpkgraph.analysis.cost.join import join_profile
+        from mpkgraph.analysis.cost.profile import read_profile
 
         if len(contexts) > 1:
             raise UsageError("a profile is of one rank", remedy="Choose one with --rank")
         profile = read_profile(request.profile, contexts[0].catalog)
-        measured, ran_with = join_profile(profile, contexts[0], request.schedulers, record)
+        measured, ran_with = join_profile(profile, contexts[0], request.schedulers)
         if workers is None:
             workers, schedulers = profile.num_workers, ran_with
     num_workers, num_schedulers = placement_of(model, record, workers, schedulers)

@@ -98,7 +98,7 @@ def task_ns(shape: TaskShape, model: CostModel, at_once: int) -> tuple[int, int]
 
 
 def _parts(work: Work, model: CostModel, at_once: int) -> list[float]:
-    """Time in ns for bytes of memory, of L2, over NVLink; for matrix products and other operations."""
+    """Times in ns: of memory, L2, NVLink; of matrix products and other operations."""
     gpu, sharing = model.hardware, max(at_once, 1)
     hbm = min(gpu.sm_gb_per_s, gpu.hbm_gb_per_s * gpu.hbm_efficiency / sharing)
     l2 = min(gpu.sm_l2_gb_per_s, gpu.l2_gb_per_s / sharing)

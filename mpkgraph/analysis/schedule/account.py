@@ -73,7 +73,7 @@ class Account:
 
     @cached_property
     def overheads(self) -> IntArray:
-        """Time in ns of its worker for descriptors, for getting past the wait and for the trigger."""
+        """Time in ns for its descriptor, for getting past its wait and for its trigger."""
         own = self.runtime.wait_ns + self.runtime.trigger_ns
         return self._of_running(self.system.fetches(self.runtime) + own)
 
