@@ -14,8 +14,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from mpkgraph.analysis.csr import IntArray
+from mpkgraph.analysis.csr import Csr, IntArray
 from mpkgraph.analysis.event_graph import EventGraph
+from mpkgraph.analysis.execution.tasks import RankedTasks
 from mpkgraph.analysis.workers import assign_workers
 from mpkgraph.errors import UsageError
 from mpkgraph.model import ids
@@ -76,7 +77,8 @@ class System:
     needs: IntArray = field(repr=False)
     """By node how many triggers complete it (`num_triggers`)."""
     extra_tasks: IntArray = field(repr=False)
-    """More triggers, ascending by task: of events that were split in a what-if."""
+    """More triggers, ascending by task: for events that a what-if splits, and of other ranks for
+    tasks that all ranks run together."""
     extra_nodes: IntArray = field(repr=False)
 
     @property
@@ -169,6 +171,11 @@ def build_system(graphs: Sequence[TaskGraph], num_workers: int, num_schedulers: 
     begun = triggers[(workers < 0) & (triggers >= 0)]
     np.subtract.at(all_needs, begun, 1)
     dependents[workers < 0] = triggers[workers < 0] = -1
+    extra_tasks, extra_nodes = none, none
+    if len(graphs) > 1:
+        dependents, all_needs, extra_tasks, extra_nodes = _with_collectives(
+            graphs, dependents, np.where(workers < 0, -1, triggers), all_needs
+        )
     return System(
         num_ranks=len(graphs),
         num_workers=num_workers,
@@ -184,8 +191,39 @@ def build_system(graphs: Sequence[TaskGraph], num_workers: int, num_schedulers: 
         dependents=dependents,
         triggers=triggers,
         needs=all_needs,
-        extra_tasks=none,
-        extra_nodes=none,
+        extra_tasks=extra_tasks,
+        extra_nodes=extra_nodes,
+    )
+
+
+def _with_collectives(
+    graphs: Sequence[TaskGraph], dependents: IntArray, triggers: IntArray, needs: IntArray
+) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+    """Tasks that all ranks run together (a barrier in the kernel) wait for the events of all.
+
+    Each set gets an event of its own, which the triggers of all its events trigger too.
+    """
+    partners = RankedTasks.of(graphs).partners
+    extra_tasks, extra_nodes = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    more: list[int] = []
+    dependents = dependents.copy()
+    rows = Csr.group(triggers, len(needs)) if len(partners) else None
+    for row in partners:
+        nodes = np.unique(dependents[row][dependents[row] >= 0])
+        if rows is None or len(nodes) < 2:
+            continue
+        dependents[row] = len(needs) + len(more)
+        for node in nodes.tolist():
+            extra_tasks.append(rows.row(node))
+            extra_nodes.append(np.full(len(rows.row(node)), len(needs) + len(more)))
+        more.append(int(needs[nodes].sum()))
+    tasks = np.concatenate(extra_tasks)
+    order = np.argsort(tasks, kind="stable")
+    return (
+        dependents,
+        np.concatenate((needs, np.array(more, dtype=np.int64))),
+        tasks[order],
+        np.concatenate(extra_nodes)[order],
     )
 
 
