@@ -76,7 +76,12 @@ def _options(
         if len(contexts) > 1:
             raise UsageError("a profile is of one rank", remedy="Choose one with --rank")
         profile = read_profile(request.profile, contexts[0].catalog)
-        measured, ran_with = join_profile(profile, contexts[0], request.schedulers)
+        measured, ran_with = join_profile(
+            profile,
+            contexts[0],
+            request.schedulers,
+            likely=placement_of(model, record, profile.num_workers, None)[1],
+        )
         if workers is None:
             workers, schedulers = profile.num_workers, ran_with
     num_workers, num_schedulers = placement_of(model, record, workers, schedulers)

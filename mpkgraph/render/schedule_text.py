@@ -69,7 +69,7 @@ def _summary(schedule: Schedule) -> Iterator[tuple[str, object]]:
     text = time(makespan)
     if schedule.unchanged_ns:
         change = 100 * (makespan - schedule.unchanged_ns) / schedule.unchanged_ns
-        text += f", {change:+.1f} % of {time(schedule.unchanged_ns)} without the change"
+        text += f", {change:+.1f} % (without the change {time(schedule.unchanged_ns)})"
     yield ("until the hang" if schedule.hang else "makespan"), text
     if schedule.measured is not None:
         run = schedule.measured
@@ -80,8 +80,10 @@ def _summary(schedule: Schedule) -> Iterator[tuple[str, object]]:
         yield "what if", text
     shares = f"{time(bounds.work_ns)} work over workers, {time(bounds.hand_out_ns)} schedulers"
     yield "lower bounds", f"{time(bounds.path_ns)} longest chain, {shares}"
+    if not makespan:
+        return
     totals = schedule.workers.totals()
-    whole = max(makespan * schedule.account.system.num_all_workers, 1)
+    whole = makespan * schedule.account.system.num_all_workers
     yield (
         "workers' time",
         ", ".join(
@@ -96,10 +98,9 @@ def _summary(schedule: Schedule) -> Iterator[tuple[str, object]]:
         ),
     )
     kernels = schedule.workers.kernels
-    if makespan:
-        most, least = int(kernels.argmax()), int(kernels.argmin())
-        text = f"{most} is {time(int(kernels[most]))} in kernels, {least} only "
-        yield "busiest worker", text + time(int(kernels[least]))
+    most, least = int(kernels.argmax()), int(kernels.argmin())
+    text = f"{most} with {time(int(kernels[most]))} in kernels; the least busy, {least}, has "
+    yield "busiest worker", text + time(int(kernels[least]))
     path = schedule.path
     if len(path.tasks):
         runtime = path.wait_ns + path.trigger_ns + path.fetch_ns
@@ -186,8 +187,8 @@ def _hang(out: TextWriter, schedule: Schedule) -> None:
     assert hang is not None
     out.heading(
         "hangs",
-        f"{count(hang.num_never_run, 'task')} never run, "
-        f"{count(hang.num_blocked_workers, 'worker')} wait for ever",
+        f"{count(hang.num_never_run, 'task')} not run, "
+        f"{count(hang.num_blocked_workers, 'worker')} stuck for ever",
     )
     for link in hang.chain:
         event = schedule.event_json(link.node)

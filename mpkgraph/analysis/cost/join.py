@@ -19,18 +19,23 @@ BEGIN_TYPE = 10
 
 
 def join_profile(
-    profile: Profile, context: GraphContext, num_schedulers: int | None
+    profile: Profile,
+    context: GraphContext,
+    num_schedulers: int | None = None,
+    *,
+    likely: int | None = None,
 ) -> tuple[MeasuredTimes, int]:
     """Measured times of the first iteration's tasks, and the number of schedulers it ran with.
 
     That number decides who runs what, and no profile tells it: of all that are possible (or of the
-    one given) the first is taken with which the types of all slices are those of the tasks.
+    one given) the first is taken, `likely` before others, with which the types of all slices are
+    those of the tasks.
 
     Raises UsageError when there is none: the profile is of another graph or placement.
     """
     num_workers = profile.num_workers
     mismatch = ""
-    for schedulers in _candidates(num_workers, num_schedulers):
+    for schedulers in _candidates(num_workers, num_schedulers, likely):
         system = build_system([context.graph], num_workers, schedulers)
         tasks, slices = _joined(profile, system)
         types = context.graph.tasks.task_types[tasks]
@@ -52,13 +57,14 @@ def join_profile(
     )
 
 
-def _candidates(num_workers: int, given: int | None) -> Iterator[int]:
+def _candidates(num_workers: int, given: int | None, likely: int | None) -> Iterator[int]:
     """Numbers of schedulers that place tasks differently: only the first block's size counts."""
     if given is not None:
         yield given
         return
     seen = set()
-    for schedulers in range(1, num_workers + 1):
+    first = [] if likely is None or likely > num_workers else [likely]
+    for schedulers in (*first, *range(1, num_workers + 1)):
         block = -(-num_workers // schedulers)
         if block not in seen:
             seen.add(block)

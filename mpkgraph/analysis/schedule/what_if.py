@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from mpkgraph.analysis.context import GraphContext
 from mpkgraph.analysis.csr import IntArray
-from mpkgraph.analysis.names import find_types
+from mpkgraph.analysis.names import find_types, match_names, unknown_name
 from mpkgraph.analysis.schedule.system import System
-from mpkgraph.errors import TooLargeError, UsageError
+from mpkgraph.errors import SelectionError, TooLargeError, UsageError
 from mpkgraph.model.overlap import overlapping_pairs
 from mpkgraph.model.tile import TileLayout, tile_layouts
 
@@ -60,13 +60,7 @@ def parse_what_if(texts: Sequence[str], context: GraphContext) -> WhatIf:
             repair = True
         else:
             factor = _factor(value, text)
-            present = set(context.graph.tasks.task_types.tolist())
-            types = [x for x in find_types(name, context.graph, context.catalog) if x in present]
-            if not types:
-                raise UsageError(
-                    f"no task of the graph is of type {name[:60]!r}", where="--what-if"
-                )
-            factors.update((task_type, factor) for task_type in types)
+            factors.update((task_type, factor) for task_type in _types(name, context))
     return WhatIf(
         tuple(sorted(factors.items())),
         tuple(sorted(set(events))),
@@ -140,6 +134,22 @@ def with_events_split(system: System, contexts: Sequence[GraphContext], what_if:
         extra_tasks=tasks[order],
         extra_nodes=np.concatenate(extra_nodes)[order],
     )
+
+
+def _types(name: str, context: GraphContext) -> list[int]:
+    """Types of the graph's tasks of that name, else those that a pattern or a part of it fits."""
+    present = {
+        context.catalog.layer_kind(task_type): task_type
+        for task_type in np.unique(context.graph.tasks.task_types[2:]).tolist()
+        if task_type >= 0
+    }
+    found = match_names(name.lower().removeprefix("task_"), present)
+    if name.isdecimal():
+        found = {kind for kind, task_type in present.items() if task_type == int(name)}
+    if not found:
+        find_types(name, context.graph, context.catalog)
+        raise unknown_name(name, sorted(present), "task type")
+    return [present[kind] for kind in found]
 
 
 def _nodes_to_split(system: System, what_if: WhatIf) -> list[int]:
@@ -231,7 +241,7 @@ def _event_index(text: str, context: GraphContext, whole: str) -> int:
     if not text.isdecimal():
         raise UsageError(f"{whole[:60]!r} names no event", where="--what-if", remedy=REMEDY)
     if int(text) >= context.graph.num_events:
-        raise UsageError(
+        raise SelectionError(
             f"there is no event {text[:20]}",
             where="--what-if",
             remedy=f"Events go from 0 to {context.graph.num_events - 1}",

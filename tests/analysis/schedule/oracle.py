@@ -94,8 +94,7 @@ def slow_times(
 def _events(graph: TaskGraph, column: str) -> list[list[int]]:
     """By task the index of its event, in a list of one; empty for none."""
     values = getattr(graph.tasks, column).tolist()
-    found = [
+    return [
         [] if value == EVENT_INVALID_ID else [decode_event_id(value).event_index]
         for value in values
     ]
-    return found
