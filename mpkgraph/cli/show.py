@@ -102,10 +102,17 @@ from mpkgraph.cli.request import LISTS, ShowRequest
     help="Write the selection as a new, valid, renumbered graph file.",
 )
 @click.option(
-    "-w", "--workers", type=click.IntRange(1), metavar="N", help="Show the tasks of N workers."
+    "-w",
+    "--workers",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Show the tasks of N workers; with --schedule, simulate as many.",
 )
 @click.option(
-    "--schedulers", type=click.IntRange(1), metavar="N", help="Local schedulers, with --workers."
+    "--schedulers",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Local schedulers, with --workers or --schedule.",
 )
 @schedule_options
 @click.option("--full", is_flag=True, help="Every operator: repeated model layers are not folded.")

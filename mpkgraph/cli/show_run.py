@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from mpkgraph.render.text import TextWriter
 
 
+PICTURE_SUFFIXES = frozenset(
+    {".png", ".svg", ".pdf", ".dot", ".jpg", ".jpeg", ".gif", ".webp", ".ps", ".eps"}
+)
+
+
 def run_show(request: ShowRequest) -> int:
     """Answer one `mpkgraph show`; the exit code."""
     output = Output.of_options(
@@ -97,6 +102,12 @@ def _check(request: ShowRequest, output: Output) -> None:
     if (request.draw or request.extract) and output.path is not None:
         raise UsageError("-o has nothing to do here", remedy="--draw and --extract name the file")
     _check_overwrite(request)
+    if output.path is not None and Path(output.path).suffix.lower() in PICTURE_SUFFIXES:
+        raise UsageError(
+            f"-o writes {output.form}, and this is the name of a picture",
+            where=output.path,
+            remedy=f"Draw with --draw {printable(output.path)}",
+        )
     if request.extract and not request.has_selection:
         raise UsageError(
             "--extract needs a selection", remedy="Add --operator 3-7, --task 2-10 --hops 1, ..."

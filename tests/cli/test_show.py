@@ -393,3 +393,12 @@ def test_large_integers_are_text_wherever_they_are(mpkgraph, example, tmp_path):
     (task,) = mpkgraph("show", path, "--task", "2", "--json", "--no-record").json["tasks"]
     assert task["extras"] == {"new": str(-(2**60))}
     assert task["inputs"][0]["dims"][0] == str(2**61)
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.SVG", "x.pdf", "x.dot", "x.jpg"])
+def test_text_under_the_name_of_a_picture(name, example, mpkgraph, tmp_path):
+    for options in ((), ("--task", "20"), ("--list", "tasks", "--csv")):
+        result = mpkgraph("show", example, *options, "-o", tmp_path / name)
+        assert result.code == 2
+        assert f"--draw {tmp_path / name}" in result.err
+        assert not (tmp_path / name).exists()
