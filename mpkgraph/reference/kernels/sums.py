@@ -13,18 +13,22 @@ import torch
 
 CHUNK_ELEMS = 1 << 18
 """So many weights are widened at a time: 2 MiB of float64, which caches hold."""
+SHARED_CHUNK_ELEMS = 1 << 21
+"""The same where several threads share a chunk: they wait for each other after each."""
 FEW_ROWS = 4
 
 
 class _Workspace(threading.local):
-    """Memory for one chunk of widened weights a thread: new memory each time costs more than the
-    sums do."""
+    """Memory for one chunk of widened weights a thread.
+
+    New memory each time costs more than the sums do.
+    """
 
     chunk: torch.Tensor | None = None
 
     def of(self, rows: int, columns: int) -> torch.Tensor:
         if self.chunk is None or len(self.chunk) < rows * columns:
-            self.chunk = torch.empty(max(rows * columns, CHUNK_ELEMS), dtype=torch.float64)
+            self.chunk = torch.empty(rows * columns, dtype=torch.float64)
         return self.chunk[: rows * columns].view(rows, columns)
 
 
@@ -36,7 +40,8 @@ def products(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     columns, k = weight.shape
     wide = x.double()
     out = torch.empty(len(x), columns, dtype=torch.float32)
-    step = max(1, CHUNK_ELEMS // max(k, 1))
+    elems = CHUNK_ELEMS if torch.get_num_threads() == 1 else SHARED_CHUNK_ELEMS
+    step = max(1, elems // max(k, 1))
     for start in range(0, columns, step):
         part = weight[start : start + step]
         if part.dtype != torch.float64:
