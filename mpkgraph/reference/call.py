@@ -73,8 +73,8 @@ class TaskCall:
     joined: Point = (1, 1, 1)
     """So many grid points along x, y and z are done by this call."""
     input_maps: tuple[Point, ...] = ()
-    """For each slot, inputs first, the dim that each grid axis splits (-1 for none). Needed where
-    `joined` is not (1, 1, 1) and the function does one task after the other."""
+    """For each slot, inputs first, the dim that each grid axis splits (-1 for none); empty when not
+    known. Functions that do one task after the other take those of Mirage's layer then."""
     tile_dims: tuple[tuple[int, ...], ...] = ()
     """Dims of one task's tile by slot, inputs first; empty when the views are one task's tiles."""
     peers: Mapping[int, tuple[Tensor | None, ...]] = field(

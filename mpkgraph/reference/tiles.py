@@ -3,28 +3,45 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import wraps
+from types import MappingProxyType
 
 from mpkgraph.catalog import DEFAULT
 from mpkgraph.planner.metadata import metadata_columns
 from mpkgraph.reference.call import Point, TaskCall, TaskExecutionError, Tensor
 
+NONE, ROWS, COLUMNS = (-1, -1, -1), (0, -1, -1), (1, -1, -1)
+HEADS, PAGE_HEADS = (-1, 1, -1), (-1, 2, -1)
+LAYERS_MAPS: Mapping[str, tuple[Point, ...]] = MappingProxyType(
+    {
+        **dict.fromkeys(
+            ("TASK_PAGED_ATTENTION_SPLIT_KV_HOPPER", "TASK_PAGED_ATTENTION_SPLIT_KV_SM100"),
+            (HEADS, PAGE_HEADS, PAGE_HEADS, *(NONE,) * 4, *((-1, 2, 1),) * 2),
+        ),
+        "TASK_PAGED_ATTENTION_SPLIT_KV_MERGE_SM100": (PAGE_HEADS, PAGE_HEADS, HEADS),
+        "TASK_FIND_NGRAM_PARTIAL": (NONE, COLUMNS),
+        "TASK_SAMPLING_SM100": (ROWS, ROWS),
+    }
+)
+"""How Mirage's layers split the slots of those types whose tasks are always done one by one."""
 FIELDS = ("request_id", "kv_idx", "merge_task_offset", "expert_offset", "task_offset")
 
 
 def tasks_of(call: TaskCall) -> Iterator[TaskCall]:
     """The calls of the single tasks that `call` stands for, in grid order (z fastest).
 
-    Tiles are cut as Mirage cuts them: an axis of size `n` gives each task `dim // n`.
+    Tiles are cut as Mirage cuts them: an axis of size `n` gives each task `dim // n`. Without
+    `input_maps` those of Mirage's layer are taken, for types whose function needs them.
 
     Raises TaskExecutionError when `input_maps` are not known.
     """
     if call.joined == (1, 1, 1):
         yield call
         return
-    if len(call.input_maps) != len(call.slots):
+    input_maps = call.input_maps or LAYERS_MAPS.get(call.task_type, ())
+    if len(input_maps) != len(call.slots):
         raise TaskExecutionError(
             "several tasks are to be run as one, but what the grid splits is not known",
             where=call.task_type,
@@ -34,7 +51,7 @@ def tasks_of(call: TaskCall) -> Iterator[TaskCall]:
     for offset in itertools.product(*(range(size) for size in call.joined)):
         views = [
             _tile(view, input_map, call.joined, offset)
-            for view, input_map in zip(call.slots, call.input_maps, strict=True)
+            for view, input_map in zip(call.slots, input_maps, strict=True)
         ]
         x, y, z = (a + b for a, b in zip(call.grid_position, offset, strict=True))
         yield replace(
@@ -44,11 +61,12 @@ def tasks_of(call: TaskCall) -> Iterator[TaskCall]:
             metadata=metadata(x, y, z),
             grid_position=(x, y, z),
             joined=(1, 1, 1),
+            input_maps=input_maps,
             tile_dims=(),
             peers={
                 rank: tuple(
                     _tile(view, input_map, call.joined, offset)
-                    for view, input_map in zip(peer, call.input_maps, strict=True)
+                    for view, input_map in zip(peer, input_maps, strict=True)
                 )
                 for rank, peer in call.peers.items()
             },

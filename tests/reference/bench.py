@@ -19,10 +19,11 @@ from mpkgraph.catalog.registered import REGISTERED_TASKS
 from mpkgraph.pipeline import PersistentKernel, Target, use_target
 from mpkgraph.planner.plan import plan
 from mpkgraph.reference import TASK_FUNCTIONS, Settings, TaskCall
-from mpkgraph.reference.tiles import FIELDS, tasks_of
+from mpkgraph.reference.tiles import FIELDS, LAYERS_MAPS, tasks_of
 
 torch.set_num_threads(1)
 
+USES_MAPS = {*LAYERS_MAPS, "TASK_MLA_DECODE_SM100", "TASK_MLA_REDUCE_SM100"}
 GUARD = 4096
 """Elements around each tensor that nobody may change."""
 
@@ -73,7 +74,12 @@ class Bench:
         """Run the whole layer, its tasks in order, its tasks backwards, and tasks joined as far as
         the row allows: all must give the same bits. The tensors after the whole call."""
         whole = self._after(lambda memory: [self.whole(memory)])
-        for run in (self.tasks, lambda m: reversed(self.tasks(m)), self.joined):
+        runs = [self.tasks, lambda m: reversed(self.tasks(m)), self.joined]
+        if self.row.task_type in USES_MAPS:
+            # As from a graph alone, whose splits are not known
+            runs.append(lambda m: _without_maps([self.whole(m)]))
+            runs.append(lambda m: _without_maps(self.tasks(m)))
+        for run in runs:
             memory = self._after(run)
             for name, tensor in whole.items():
                 assert same_bits(memory[name], tensor), name
@@ -193,6 +199,10 @@ class Bench:
 
     def _handle(self, value):
         return self.handles[value] if isinstance(value, str) else value
+
+
+def _without_maps(calls):
+    return [replace(call, input_maps=()) for call in calls]
 
 
 def same_bits(a, b):

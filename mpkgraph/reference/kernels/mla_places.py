@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from mpkgraph.reference.call import TaskCall, TaskExecutionError
+from mpkgraph.reference.call import Point, TaskCall, TaskExecutionError
 from mpkgraph.reference.kernels.memory import reach
 from mpkgraph.reference.kernels.requests import length_of
 
@@ -37,12 +37,20 @@ def whole(
             where=call.task_type,
             remedy="Give the layer a tensor there",
         )
-    if call.input_maps:
-        tile = call.tile(slot)
-        for axis, dim in enumerate(call.input_maps[slot]):
-            if dim >= 0 and call.grid_dim[axis] > 1:
-                offset -= call.grid_position[axis] * tile[dim] * view.stride(dim)
+    input_map = call.input_maps[slot] if call.input_maps else _layers_map(call, slot)
+    tile = call.tile(slot)
+    for axis, dim in enumerate(input_map):
+        if dim >= 0 and call.grid_dim[axis] > 1:
+            offset -= call.grid_position[axis] * tile[dim] * view.stride(dim)
     return reach(call, view, size, stride, offset)
+
+
+def _layers_map(call: TaskCall, slot: int) -> Point:
+    """How Mirage's layer splits the slot: rows along x, partial results for one token only."""
+    if call.task_type not in {"TASK_MLA_DECODE_SM100", "TASK_MLA_REDUCE_SM100"}:
+        return (-1, -1, -1)
+    is_input = call.task_type == "TASK_MLA_DECODE_SM100" and slot < len(call.inputs)
+    return (0, -1, -1) if is_input or call.param(5, 1) == 1 else (-1, -1, -1)
 
 
 @dataclass(frozen=True, slots=True)
