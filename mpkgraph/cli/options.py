@@ -11,20 +11,21 @@ from click.core import ParameterSource
 from mpkgraph.errors import UsageError
 
 PARTNERS = {
-    "direction": ("hops", "--hops N"),
-    "limit": ("all_paths", "--path FROM TO --all-paths"),
-    "level": ("draw", "--draw FILE"),
-    "reduce": ("draw", "--draw FILE"),
-    "force": ("draw", "--draw FILE"),
-    "draw_timeout": ("draw", "--draw FILE"),
-    "cost": ("schedule", "--schedule"),
-    "kv_length": ("schedule", "--schedule"),
-    "profile": ("schedule", "--schedule"),
-    "what_if": ("schedule", "--schedule"),
-    "trace": ("schedule", "--schedule"),
-    "gantt": ("schedule", "--schedule"),
+    "direction": (("hops",), "--hops N"),
+    "limit": (("all_paths",), "--path FROM TO --all-paths"),
+    "level": (("draw",), "--draw FILE"),
+    "reduce": (("draw",), "--draw FILE"),
+    "force": (("draw", "tiles"), "--draw FILE or --tiles FILE"),
+    "draw_timeout": (("draw",), "--draw FILE"),
+    "cost": (("schedule",), "--schedule"),
+    "kv_length": (("schedule",), "--schedule"),
+    "profile": (("schedule",), "--schedule"),
+    "what_if": (("schedule",), "--schedule"),
+    "trace": (("schedule",), "--schedule"),
+    "gantt": (("schedule",), "--schedule"),
 }
-"""Parameters of `show` that mean nothing alone: what they belong to, and how to ask for it."""
+"""Parameters of `show` that mean nothing alone: what they belong to (one of these), and how to ask
+for it."""
 
 ARGUMENTS = "mpkgraph.script_arguments"
 """Key of the context's `meta` for what stands after `--`."""
@@ -244,8 +245,8 @@ def output_options(command: Command) -> Command:
 
 def check_partners(context: click.Context) -> None:
     """Raises UsageError for an option that was given without the one that it belongs to."""
-    for name, (partner, remedy) in PARTNERS.items():
+    for name, (partners, remedy) in PARTNERS.items():
         given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        if given and context.params.get(partner) in {None, False}:
+        if given and all(context.params.get(partner) in {None, False} for partner in partners):
             option = "--" + name.replace("_", "-")
             raise UsageError(f"{option} does nothing here", remedy=f"Add {remedy}, or leave it out")

@@ -31,6 +31,7 @@ class ShowRequest:
     reduce: bool
     force: bool
     draw_timeout: float
+    tiles: str | None
     extract: str | None
     workers: int | None
     schedulers: int | None

@@ -95,6 +95,13 @@ from mpkgraph.cli.request import LISTS, ShowRequest
     help="Time limit on dot.",
 )
 @click.option(
+    "--tiles",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Draw the tiles of the --operator on its tensors: FILE ends in .svg, .png or .pdf. "
+    "--task marks some.",
+)
+@click.option(
     "-x",
     "--extract",
     type=click.Path(dir_okay=False),

@@ -41,6 +41,10 @@ def run_show(request: ShowRequest) -> int:
             _draw(request)
         if request.extract:
             _extract(request)
+    elif request.tiles:
+        from mpkgraph.cli.show_tiles import run_tiles
+
+        run_tiles(request, load_options(request), request.tiles)
     elif request.schedule:
         from mpkgraph.cli.show_schedule import run_schedule
 
@@ -80,6 +84,7 @@ def _check(request: ShowRequest, output: Output) -> None:
         name
         for name, wanted in (
             ("--schedule", request.schedule),
+            ("--tiles", request.tiles),
             ("--list", request.list_what),
             ("--path", request.path_ends),
             ("--draw", request.draw),
@@ -99,8 +104,14 @@ def _check(request: ShowRequest, output: Output) -> None:
         )
     if request.schedulers is not None and request.workers is None and not request.schedule:
         raise UsageError("--schedulers needs the number of workers", remedy="Add --workers N")
-    if (request.draw or request.extract) and output.path is not None:
-        raise UsageError("-o has nothing to do here", remedy="--draw and --extract name the file")
+    if (request.draw or request.extract or request.tiles) and output.path is not None:
+        raise UsageError(
+            "-o has nothing to do here", remedy="--draw, --tiles and --extract name the file"
+        )
+    if request.tiles and not (request.operator or request.task):
+        raise UsageError(
+            "--tiles needs an operator", remedy="Add --operator N, or --task IDS to mark some"
+        )
     _check_overwrite(request)
     if output.path is not None and Path(output.path).suffix.lower() in PICTURE_SUFFIXES:
         raise UsageError(
@@ -115,7 +126,15 @@ def _check(request: ShowRequest, output: Output) -> None:
 
 
 def _check_overwrite(request: ShowRequest) -> None:
-    for name in (request.output, request.draw, request.extract, request.trace, request.gantt):
+    files = (
+        request.output,
+        request.draw,
+        request.tiles,
+        request.extract,
+        request.trace,
+        request.gantt,
+    )
+    for name in files:
         if name is None or request.path == "-":
             continue
         target, source = Path(name), Path(request.path)

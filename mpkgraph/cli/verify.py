@@ -61,6 +61,12 @@ SEVERITIES = ("error", "warning", "advice")
     type=click.Path(dir_okay=False),
     help="Write the findings there as known, and exit with 0.",
 )
+@click.option(
+    "--tiles",
+    metavar="DIR",
+    type=click.Path(file_okay=False),
+    help="Draw the tiles that findings are about into this folder (SVG).",
+)
 @click.option("--explain", metavar="RULE", help="Say what a rule finds and why, and draw it.")
 @click.option("--list-rules", is_flag=True, help="List all rules.")
 @target_options

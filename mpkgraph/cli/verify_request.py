@@ -20,6 +20,7 @@ class VerifyRequest:
     fail_on: str
     baseline: str | None
     write_baseline: str | None
+    tiles: str | None
     explain: str | None
     list_rules: bool
     target: str | None

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import cast
 
+import click
+
 from mpkgraph.analysis.verify.baseline import Baseline, save_baseline
-from mpkgraph.analysis.verify.report import VerifyReport, check
+from mpkgraph.analysis.verify.report import CheckedPipeline, VerifyReport, check
 from mpkgraph.analysis.verify.rule import Severity
 from mpkgraph.analysis.verify.run import Suppress, find_rules, select_rules
 from mpkgraph.analysis.verify.suppression import InlineComments, SuppressedAt
@@ -15,6 +17,7 @@ from mpkgraph.cli.verify_request import VerifyRequest
 from mpkgraph.cli.verify_sources import SourceReader
 from mpkgraph.errors import UsageError
 from mpkgraph.io.source import STDIN
+from mpkgraph.render.escape import printable
 
 FINDINGS = 1
 """Exit code when there are findings as bad as `--fail-on`."""
@@ -50,12 +53,20 @@ def _report(request: VerifyRequest) -> VerifyReport:
         if request.write_baseline is None:
             ways.append(known)
     sources = SourceReader(request)
-    checked = tuple(
-        check(pipeline, select=request.selected, ignore=request.ignored, suppress=ways)
-        for pipeline in sources.pipelines()
-    )
+    checked: list[CheckedPipeline] = []
+    num_drawn = 0
+    for pipeline in sources.pipelines():
+        found = check(pipeline, select=request.selected, ignore=request.ignored, suppress=ways)
+        checked.append(found)
+        if request.tiles is not None:
+            from mpkgraph.cli.verify_tiles import draw_findings
+
+            num_drawn = draw_findings(pipeline, found.result.findings, request.tiles, num_drawn)
+    if request.tiles is not None:
+        what = "1 picture" if num_drawn == 1 else f"{num_drawn} pictures"
+        click.echo(f"wrote {what} to {printable(request.tiles)}", err=True)
     return VerifyReport(
-        checked,
+        tuple(checked),
         fail_on=cast("Severity", request.fail_on),
         stale=0 if known is None or request.write_baseline is not None else known.num_left,
         notes=(*sources.notes, *comments.notes),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests import goldens
-from tests.cli.conftest import EXAMPLE
+from tests.cli.conftest import EXAMPLE, ROOT
 
 FORMS = {"schedule": (), "schedule-a100": ("--cost", "a100", "--workers", "16")}
 
@@ -95,3 +95,9 @@ def test_of_a_real_graph_with_its_record(mpkgraph, tmp_path):
     assert document["costs"]["gpu"] == "h100"
     # The record's sequences have 512 tokens at most
     assert document["costs"]["workload"]["kv_length"] == 512
+
+
+def test_the_chart_of_the_docs_is_that_of_the_command(example, mpkgraph, tmp_path):
+    chart = tmp_path / "x.svg"
+    mpkgraph("show", example, "-s", "--workers", "16", "--gantt", chart)
+    assert chart.read_text() == (ROOT / "docs" / "images" / "schedule.svg").read_text()
