@@ -2,9 +2,10 @@
 
 import sys
 
-from benchmarks import planning, reading
+from benchmarks import planning, reading, scheduling
 
 if __name__ == "__main__":
     reading.main(["--write-docs", *sys.argv[1:]])
     if not sys.argv[1:]:
         planning.main(["--write-docs"])
+        scheduling.main(["--write-docs"])
