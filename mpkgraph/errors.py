@@ -11,6 +11,8 @@ class MpkGraphError(Exception):
     """
 
     exit_code = 3
+    details: tuple[str, ...] = ()
+    """Lines to show below the message, such as the end of another program's log."""
 
     def __init__(self, what: str, *, where: str | None = None, remedy: str | None = None) -> None:
         self.what = what

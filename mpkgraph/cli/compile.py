@@ -14,7 +14,7 @@ from mpkgraph.cli.options import ARGUMENTS, ScriptCommand, script_options, targe
     short_help="Turn a layer pipeline into its task graph.",
     options_metavar="[OPTIONS]",
 )
-@click.argument("pipelines", metavar="PIPELINE...", nargs=-1, required=True)
+@click.argument("pipelines", metavar="PIPELINE...", nargs=-1)
 @click.option(
     "-o",
     "--output-dir",
@@ -44,26 +44,48 @@ from mpkgraph.cli.options import ARGUMENTS, ScriptCommand, script_options, targe
     type=click.Choice(["planner", "auto", "mirage"]),
     default="planner",
     show_default=True,
-    help="What makes the graph: mpkgraph's planner, or Mirage (not in this version).",
+    help="What makes the graph: mpkgraph's planner; Mirage itself, in a process of its own; or "
+    "(auto) Mirage where it works.",
+)
+@click.option(
+    "--kernel/--host-only",
+    "kernel",
+    default=None,
+    help="With Mirage: compile the kernel with nvcc, or only generate the graph (default: what is "
+    "possible here).",
+)
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1800.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="With Mirage: how long a rank's process may take.",
+)
+@click.option("--no-kernel-cache", is_flag=True, help="With Mirage: run nvcc in any case.")
+@click.option(
+    "--doctor",
+    is_flag=True,
+    help="Say whether Mirage can be used here and what is missing, and end.",
 )
 @click.option(
     "--mirage-home",
     metavar="DIR",
     type=click.Path(),
-    help="Mirage source tree: its enums, and its pure-Python parts for scripts (default: "
-    "$MIRAGE_HOME).",
+    help="Mirage source tree: its enums, its pure-Python parts for scripts, and what --backend "
+    "mirage takes (default: $MIRAGE_HOME, for the last else what is installed).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON (schema in the docs).")
 @click.option("-q", "--quiet", is_flag=True, help="No report; warnings still go to stderr.")
 @click.option("--traceback", is_flag=True, help="Show Python's traceback of a script that fails.")
 @click.pass_context
 def compile_(ctx: click.Context, /, **options: Any) -> int:
-    """Plan the task graph that Mirage would make of a layer pipeline, to the byte.
+    """Make the task graph of a layer pipeline: planned, to the byte, or by Mirage itself.
 
     PIPELINE is a Python script that uses Mirage's API (its arguments follow after --), a function
     that receives a kernel (module:function or file.py:function), or a recorded pipeline
     (pipeline_rank{N}.json, .zst or .gz; several are planned as one process would make them).
-    Neither a GPU nor Mirage is needed. A script is run: compile only what you trust.
+    Without --backend neither a GPU nor Mirage is needed. A script is run: compile only what you trust.
     """
     from mpkgraph.cli.compile_run import CompileRequest, run_compile
 

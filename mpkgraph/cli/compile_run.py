@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mpkgraph.cli.plan_request import compiled, plan_options
-from mpkgraph.errors import MissingDependencyError
+from mpkgraph.errors import UsageError
 from mpkgraph.pipeline.compiled import BOTH, Emit
 
 if TYPE_CHECKING:
@@ -41,6 +41,10 @@ class CompileRequest:
     dry_run: bool
     check: bool
     backend: str
+    kernel: bool | None
+    time_limit: float
+    no_kernel_cache: bool
+    doctor: bool
     mirage_home: str | None
     as_json: bool
     quiet: bool
@@ -57,8 +61,14 @@ def run_compile(request: CompileRequest) -> int:
     """Compile, report, and give the exit code."""
     from mpkgraph.render.compile_text import compile_json, compile_text, warning_lines
 
-    if request.backend == "mirage":
-        _no_mirage_backend()
+    if request.doctor:
+        from mpkgraph.cli.mirage_run import run_doctor
+
+        return run_doctor(request)
+    if not request.pipelines:
+        raise UsageError(
+            "there is nothing to compile", remedy="Give a script, a function or a record"
+        )
     options = plan_options(
         request,
         emit=request.files,
@@ -66,7 +76,7 @@ def run_compile(request: CompileRequest) -> int:
         # A script's prints must not run into the report
         stdout=sys.stderr if request.as_json else None,
     )
-    result = compiled(request.pipelines, options, show_traceback=request.traceback)
+    result = _compiled(request, options)
     report = _check(request, result, options) if request.check else None
     for line in warning_lines(result):
         sys.stderr.write(line + "\n")
@@ -84,6 +94,20 @@ def run_compile(request: CompileRequest) -> int:
     return FINDINGS if report.fails or result.has_warnings else 0
 
 
+def _compiled(request: CompileRequest, options: CompileOptions) -> CompileResult:
+    """By the backend that was asked for, or that works."""
+    if request.backend != "planner":
+        from mpkgraph.cli.mirage_run import compiled_by_mirage
+
+        result = compiled_by_mirage(request, options)
+        if result is not None:
+            return result
+    for name, given in (("--kernel", request.kernel), ("--host-only", request.kernel is False)):
+        if given and request.backend == "planner":
+            raise UsageError(f"{name} is for Mirage", remedy="Add --backend mirage")
+    return compiled(request.pipelines, options, show_traceback=request.traceback)
+
+
 def _check(request: CompileRequest, result: CompileResult, options: CompileOptions) -> VerifyReport:
     """Static verify of what was planned, with the rules that run by default."""
     from mpkgraph.analysis.verify.context import VerifyOptions
@@ -95,13 +119,3 @@ def _check(request: CompileRequest, result: CompileResult, options: CompileOptio
     )
     pipelines = planned_pipelines(result, request.pipelines[0], options, verify_options)
     return VerifyReport(tuple(check(x) for x in pipelines))
-
-
-def _no_mirage_backend() -> None:
-    from mpkgraph.pipeline.installed import describe_installed_mirage
-
-    raise MissingDependencyError(
-        "this version of mpkgraph can't compile with Mirage itself",
-        remedy=f"Leave --backend out: the planner's graphs equal Mirage's to the byte. "
-        f"{describe_installed_mirage()}",
-    )

@@ -65,7 +65,7 @@ def run(argv: list[str] | None = None) -> int:
         error.show()
         return EXIT_WRONG_USAGE
     except MpkGraphError as error:
-        _complain(str(error))
+        _complain(str(error), error.details)
         return error.exit_code
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -96,10 +96,12 @@ def _prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _complain(message: str) -> None:
+def _complain(message: str, details: tuple[str, ...] = ()) -> None:
     from mpkgraph.render.escape import printable
 
     click.echo(f"mpkgraph: error: {printable(message)}", err=True)
+    for line in details:
+        click.echo(f"  | {printable(line)}", err=True)
 
 
 def _end_of_pipe() -> int:

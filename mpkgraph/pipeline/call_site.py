@@ -10,9 +10,19 @@ from types import FrameType
 
 from mpkgraph.model.record import CallSite
 
-OURS = "mpkgraph.pipeline"
-"""Frames of this package (and of what it contains) are never the user's."""
-BETWEEN = ("contextlib", "functools")
+OURS = ("mpkgraph.pipeline.", "mpkgraph.mirage.")
+"""Frames of these packages (and of what they contain) are never the user's."""
+BETWEEN = frozenset(
+    {
+        "contextlib",
+        "functools",
+        # Of the real Mirage, which carries the user's calls to us.
+        "mirage.kernel",
+        "mirage.threadblock",
+        "mirage.mpk.multigpu",
+        "mirage.mpk.persistent_kernel",
+    }
+)
 """Frames of these stand between ours: a layer that starts is the `__enter__` of a context."""
 
 
@@ -22,7 +32,7 @@ def user_site() -> CallSite | None:
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
-        if module not in {OURS, *BETWEEN} and not module.startswith(f"{OURS}."):
+        if module not in BETWEEN and not f"{module}.".startswith(OURS):
             return CallSite(frame.f_code.co_filename, frame.f_lineno)
         frame = frame.f_back
     return None

@@ -80,7 +80,7 @@ def compile_pipelines(
     chosen = options or CompileOptions()
     scripts = [x for x in sources if x.endswith(".py") or _is_function(x)]
     if not scripts:
-        _only_for_scripts(chosen)
+        only_for_scripts(chosen)
         return CompileResult(tuple(_compile_records(sources, chosen)))
     if len(sources) > 1:
         raise UsageError(
@@ -96,7 +96,8 @@ def _is_function(name: str) -> bool:
     return is_function(name)
 
 
-def _only_for_scripts(options: CompileOptions) -> None:
+def only_for_scripts(options: CompileOptions) -> None:
+    """Raises UsageError for options that mean nothing to recorded pipelines."""
     given = {
         "arguments after --": options.arguments,
         "--set": options.settings,
@@ -186,7 +187,7 @@ def _compile_records(sources: Sequence[str], options: CompileOptions) -> list[Co
     planners: dict[int, ProcessPlanner] = {}
     counts: dict[int, int] = {}
     found = []
-    for path in _record_paths(sources):
+    for path in record_paths(sources):
         for record in _retargeted(read_record(path), options):
             rank = record.my_gpu_id
             planner = planners.setdefault(rank, _new_planner(options))
@@ -242,7 +243,8 @@ def _retargeted(record: PipelineRecord, options: CompileOptions) -> Iterator[Pip
         yield replay(record, dataclasses.replace(target, rank=rank))
 
 
-def _record_paths(sources: Sequence[str]) -> Iterator[str]:
+def record_paths(sources: Sequence[str]) -> Iterator[str]:
+    """Records by name, and those in folders. Raises GraphReadError for a folder without any."""
     for source in sources:
         folder = Path(source)
         if source == "-" or not folder.is_dir():

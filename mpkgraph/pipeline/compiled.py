@@ -81,14 +81,7 @@ def write_files(
 
     Raises GraphWriteError when that can't be done.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise GraphWriteError(
-            f"can't make the folder: {error.strerror or error}",
-            where=str(folder),
-            remedy="Choose a folder that you can write to",
-        ) from error
+    make_folder(folder)
     files = []
     if plan is not None and "graph" in emit:
         files.append(folder / f"task_graph_rank{rank}.json")
@@ -97,3 +90,15 @@ def write_files(
         files.append(folder / f"pipeline_rank{rank}.json")
         save_record(record, files[-1])
     return tuple(files)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for files. Raises GraphWriteError when that can't be done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise GraphWriteError(
+            f"can't make the folder: {error.strerror or error}",
+            where=str(folder),
+            remedy="Choose a folder that you can write to",
+        ) from error

@@ -8,20 +8,13 @@ compile what you trust. A recorded pipeline (`mpkgraph.io.record`) runs nothing.
 from __future__ import annotations
 
 import dataclasses
-import importlib
-import importlib.util
-import inspect
-import io
 import os
-import sys
-import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
 from mpkgraph.errors import MpkGraphError, UsageError
-from mpkgraph.model.record import CallSite
 from mpkgraph.pipeline.compiled import BOTH, Compiled, Emit, NewCompileGraph
 from mpkgraph.pipeline.function_parameters import bind_parameters, takes_kernel
 from mpkgraph.pipeline.kernel import PersistentKernel
@@ -30,6 +23,16 @@ from mpkgraph.pipeline.standin.environment import standin
 from mpkgraph.pipeline.standin.finder import HOME_VARIABLE, check_mirage_home
 from mpkgraph.pipeline.standin.session import Executor, Session, StopScriptError
 from mpkgraph.pipeline.target import Target
+from mpkgraph.pipeline.user_code import (
+    is_function,
+    load_function,
+    read_script,
+    run_as_main,
+    shown,
+    site_of,
+)
+
+__all__ = ["ScriptOptions", "ScriptResult", "is_function", "run_function", "run_script"]
 
 
 @dataclass(frozen=True)
@@ -82,18 +85,12 @@ def run_script(
     catch that, MissingDependencyError when it needs torch and there is none.
     """
     script = Path(path)
-    try:
-        with io.open_code(str(script.absolute())) as stream:
-            source = stream.read()
-    except OSError as error:
-        raise UsageError(
-            f"can't read the script: {error.strerror or error}", where=str(path)
-        ) from error
+    source = read_script(script)
 
     def run(_session: Session, _kernel: type[PersistentKernel]) -> None:
-        _run_as_main(script, source)
+        run_as_main(script, source)
 
-    origin = {"script": _shown(script), "options": list(args)}
+    origin = {"script": shown(script), "options": list(args)}
     return _run_ranks(
         run,
         target or Target(),
@@ -128,7 +125,7 @@ def run_function(
     folder = Path(module).absolute().parent if is_file else Path.cwd()
 
     def run(session: Session, kernel_class: type[PersistentKernel]) -> None:
-        function = _load(module, function_name, is_file=is_file)
+        function = load_function(module, function_name, is_file=is_file)
         arguments = bind_parameters(function, settings)
         if not takes_kernel(function):
             function(**arguments)
@@ -136,31 +133,17 @@ def run_function(
         kernel: Any = kernel_class(**_init_parameters(session.target, chosen.init))
         function(kernel, **arguments)
         if not kernel._is_compiled:  # noqa: SLF001  Mirage's name
-            session.compile(kernel, site=_site_of(function))
+            session.compile(kernel, site=site_of(function))
 
-    shown = f"{_shown(Path(module)) if is_file else module}:{function_name}"
+    name = f"{shown(Path(module)) if is_file else module}:{function_name}"
     return _run_ranks(
         run,
         target or Target(),
         chosen,
-        origin={"function": shown, "settings": dict(settings)},
+        origin={"function": name, "settings": dict(settings)},
         argv=[module],
         import_folder=folder,
     )
-
-
-def is_function(name: str) -> bool:
-    """Whether an argument is of the form `module:function` or `file.py:function`.
-
-    >>> is_function("models.decoder:build"), is_function("dir/mlp.py:build")
-    (True, True)
-    >>> is_function("mlp.py"), is_function("pipeline_rank0.json.zst")
-    (False, False)
-    """
-    module, colon, function = name.rpartition(":")
-    if not colon or not function.isidentifier():
-        return False
-    return module.endswith(".py") or all(part.isidentifier() for part in module.split("."))
 
 
 Run = Callable[[Session, type[PersistentKernel]], None]
@@ -243,63 +226,6 @@ def _ended(error: BaseException, session: Session, *, meta: bool) -> None:
         session.notes.append(late_note(error, len(session.compiled), meta=meta))
 
 
-def _run_as_main(script: Path, source: bytes) -> None:
-    """As Python runs a file: a fresh module `__main__`."""
-    file = str(script.absolute())
-    module = types.ModuleType("__main__")
-    module.__file__ = file
-    vars(module)["__builtins__"] = __builtins__
-    sys.modules["__main__"] = module
-    code = compile(source, file, "exec", dont_inherit=True)
-    exec(code, vars(module))  # noqa: S102  running the user's script is what this is for
-
-
-def _load(module: str, function: str, *, is_file: bool) -> Callable[..., Any]:
-    if is_file:
-        loaded = _load_file(Path(module))
-    else:
-        try:
-            loaded = importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-                raise
-            raise UsageError(
-                f"no module {error.name!r}",
-                where=f"{module}:{function}",
-                remedy="It is looked for from the working folder",
-            ) from error
-    value = getattr(loaded, function, None)
-    if not callable(value):
-        names = sorted(
-            key
-            for key, item in vars(loaded).items()
-            if isinstance(item, types.FunctionType) and item.__module__ == loaded.__name__
-        )
-        raise UsageError(
-            f"{module} has no function {function!r}",
-            remedy=f"It has {', '.join(names) or 'none'}",
-        )
-    return value  # type: ignore[no-any-return]
-
-
-def _load_file(path: Path) -> types.ModuleType:
-    if not path.is_file():
-        raise UsageError("there is no such file", where=str(path))
-    spec = importlib.util.spec_from_file_location(path.stem, path.absolute())
-    if spec is None or spec.loader is None:
-        raise UsageError("this is no Python file", where=str(path))
-    loaded = importlib.util.module_from_spec(spec)
-    # Before it runs, as an import does: dataclasses look their module up.
-    sys.modules[path.stem] = loaded
-    spec.loader.exec_module(loaded)
-    return loaded
-
-
-def _site_of(function: Callable[..., Any]) -> CallSite | None:
-    code = getattr(inspect.unwrap(function), "__code__", None)
-    return None if code is None else CallSite(code.co_filename, code.co_firstlineno)
-
-
 def _init_parameters(target: Target, given: Mapping[str, Any]) -> dict[str, Any]:
     workers, schedulers = target.configuration
     parameters = {
@@ -317,11 +243,3 @@ def _init_parameters(target: Target, given: Mapping[str, Any]) -> dict[str, Any]
             remedy=f"It has {', '.join(parameters)}",
         )
     return {**parameters, **given}
-
-
-def _shown(path: Path) -> str:
-    """A path for the record: below the working folder, else the name alone."""
-    try:
-        return path.absolute().relative_to(Path.cwd()).as_posix()
-    except ValueError:
-        return path.name

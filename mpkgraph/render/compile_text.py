@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -14,13 +15,19 @@ from mpkgraph.render.escape import printable
 
 if TYPE_CHECKING:
     from mpkgraph.analysis.verify.report import VerifyReport
+    from mpkgraph.mirage.compile import MirageResult
 
 SCHEMA = "mpkgraph-compile/1"
+SHOWN_KERNELS = ("worker_kernel", "scheduler_kernel")
+"""The kernels that run a graph; the others prepare it, or are not used."""
 
 
 def compile_text(out: TextIO, result: CompileResult) -> None:
     """One paragraph a graph: what it is for, its size, its files."""
-    for compiled in result.compiled:
+    by_mirage = _by_mirage(result)
+    if by_mirage is not None and by_mirage.mirage is not None:
+        out.write(f"by {printable(by_mirage.mirage.describe())}\n")
+    for position, compiled in enumerate(result.compiled):
         record = compiled.record
         name = "" if compiled.index == 0 else f"graph {compiled.index + 1} of "
         out.write(f"{name}rank {compiled.rank} of {record.num_gpus}, cc {record.target_cc}\n")
@@ -31,9 +38,36 @@ def compile_text(out: TextIO, result: CompileResult) -> None:
                 f"  {layers:,} layer{'s' * (layers != 1)}, {graph.num_tasks:,} tasks, "
                 f"{graph.num_events:,} events\n"
             )
+        if by_mirage is not None:
+            out.writelines(f"  {printable(x)}\n" for x in _mirage_lines(by_mirage, position))
         out.writelines(f"  wrote {printable(str(path))}\n" for path in compiled.files)
         if not compiled.files:
             out.write("  nothing written\n")
+
+
+def _by_mirage(result: CompileResult) -> MirageResult | None:
+    """The result as one of Mirage; its module is there already when it is one."""
+    module = sys.modules.get("mpkgraph.mirage.compile")
+    return result if module is not None and isinstance(result, module.MirageResult) else None
+
+
+def _mirage_lines(result: MirageResult, position: int) -> Iterator[str]:
+    """How Mirage's graph compares, and what nvcc made."""
+    graph = result.graphs[position]
+    yield graph.comparison.what
+    nvcc = graph.nvcc
+    if nvcc is None:
+        return
+    took = f"{nvcc.seconds:.0f} s"
+    yield f"kernel from the cache (nvcc took {took})" if nvcc.cached else f"nvcc took {took}"
+    for kernel in nvcc.kernels:
+        if kernel.name.rpartition("::")[2] in SHOWN_KERNELS:
+            spills = kernel.spill_store_bytes + kernel.spill_load_bytes
+            yield (
+                f"{kernel.name}: {kernel.registers} registers, "
+                + (f"{spills} bytes of spills" if spills else "no spills")
+                + f", {kernel.stack_bytes} bytes of stack"
+            )
 
 
 def warning_lines(result: CompileResult) -> Iterator[str]:
@@ -43,6 +77,11 @@ def warning_lines(result: CompileResult) -> Iterator[str]:
         for warning in compiled.warnings:
             said.setdefault(_warning_line(compiled, warning))
     yield from said
+    by_mirage = _by_mirage(result)
+    for graph in () if by_mirage is None else by_mirage.graphs:
+        if graph.comparison.equal is False:
+            yield f"mpkgraph: warning: {printable(graph.comparison.what)} [mirage-differs]"
+            yield from (f"  | {printable(x)}" for x in graph.comparison.differences)
     for note in result.notes:
         yield f"mpkgraph: note: {printable(note)}"
 
@@ -68,11 +107,22 @@ def compile_json(result: CompileResult, report: VerifyReport | None = None) -> b
     """The report as one JSON object, schema `mpkgraph-compile/1`; `verify` is that of `--check`."""
     from mpkgraph.render.verify.json_form import json_bytes, report_document
 
+    by_mirage = _by_mirage(result)
+    graphs = [_graph_json(x) for x in result.compiled]
+    if by_mirage is not None:
+        for value, graph in zip(graphs, by_mirage.graphs, strict=True):
+            value["comparison"] = graph.comparison.to_json()
+            value["generate_seconds"] = graph.generate_seconds
+            value["kernel"] = None if graph.nvcc is None else graph.nvcc.to_json()
+            value["changes"] = list(graph.changes)
     payload: dict[str, Any] = {
         "schema": SCHEMA,
-        "graphs": [_graph_json(x) for x in result.compiled],
+        "backend": "planner" if by_mirage is None else "mirage",
+        "graphs": graphs,
         "notes": list(result.notes),
     }
+    if by_mirage is not None and by_mirage.mirage is not None:
+        payload["mirage"] = by_mirage.mirage.to_json()
     if report is not None:
         payload["verify"] = report_document(report)
     return json_bytes(payload)

@@ -1,0 +1,1 @@
+"""What runs in the child process: Mirage, torch and the user's script, watched and written down."""

@@ -1,0 +1,106 @@
+"""The user's own code: found, read and started as Python would do it."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import io
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mpkgraph.errors import UsageError
+from mpkgraph.model.record import CallSite
+
+
+def is_function(name: str) -> bool:
+    """Whether an argument is of the form `module:function` or `file.py:function`.
+
+    >>> is_function("models.decoder:build"), is_function("dir/mlp.py:build")
+    (True, True)
+    >>> is_function("mlp.py"), is_function("pipeline_rank0.json.zst")
+    (False, False)
+    """
+    module, colon, function = name.rpartition(":")
+    if not colon or not function.isidentifier():
+        return False
+    return module.endswith(".py") or all(part.isidentifier() for part in module.split("."))
+
+
+def read_script(script: Path) -> bytes:
+    """The source of a script. Raises UsageError when it can't be read."""
+    try:
+        with io.open_code(str(script.absolute())) as stream:
+            return stream.read()
+    except OSError as error:
+        raise UsageError(
+            f"can't read the script: {error.strerror or error}", where=str(script)
+        ) from error
+
+
+def run_as_main(script: Path, source: bytes) -> None:
+    """As Python runs a file: a fresh module `__main__`."""
+    file = str(script.absolute())
+    module = types.ModuleType("__main__")
+    module.__file__ = file
+    vars(module)["__builtins__"] = __builtins__
+    sys.modules["__main__"] = module
+    code = compile(source, file, "exec", dont_inherit=True)
+    exec(code, vars(module))  # noqa: S102  running the user's script is what this is for
+
+
+def load_function(module: str, function: str, *, is_file: bool) -> Callable[..., Any]:
+    if is_file:
+        loaded = _load_file(Path(module))
+    else:
+        try:
+            loaded = importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+                raise
+            raise UsageError(
+                f"no module {error.name!r}",
+                where=f"{module}:{function}",
+                remedy="It is looked for from the working folder",
+            ) from error
+    value = getattr(loaded, function, None)
+    if not callable(value):
+        names = sorted(
+            key
+            for key, item in vars(loaded).items()
+            if isinstance(item, types.FunctionType) and item.__module__ == loaded.__name__
+        )
+        raise UsageError(
+            f"{module} has no function {function!r}",
+            remedy=f"It has {', '.join(names) or 'none'}",
+        )
+    return value  # type: ignore[no-any-return]
+
+
+def _load_file(path: Path) -> types.ModuleType:
+    if not path.is_file():
+        raise UsageError("there is no such file", where=str(path))
+    spec = importlib.util.spec_from_file_location(path.stem, path.absolute())
+    if spec is None or spec.loader is None:
+        raise UsageError("this is no Python file", where=str(path))
+    loaded = importlib.util.module_from_spec(spec)
+    # Before it runs, as an import does: dataclasses look their module up.
+    sys.modules[path.stem] = loaded
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+def site_of(function: Callable[..., Any]) -> CallSite | None:
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return None if code is None else CallSite(code.co_filename, code.co_firstlineno)
+
+
+def shown(path: Path) -> str:
+    """A path for the record: below the working folder, else the name alone."""
+    try:
+        return path.absolute().relative_to(Path.cwd()).as_posix()
+    except ValueError:
+        return path.name
