@@ -73,7 +73,7 @@ from mpkgraph.cli.options import ARGUMENTS, ScriptCommand, script_options, targe
     metavar="DIR",
     type=click.Path(),
     help="Mirage source tree: its enums, its pure-Python parts for scripts, and what --backend "
-    "mirage takes (default: $MIRAGE_HOME, for the last else what is installed).",
+    "mirage takes (default: $MIRAGE_HOME; for the last, else what is installed).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON (schema in the docs).")
 @click.option("-q", "--quiet", is_flag=True, help="No report; warnings still go to stderr.")
@@ -85,7 +85,8 @@ def compile_(ctx: click.Context, /, **options: Any) -> int:
     PIPELINE is a Python script that uses Mirage's API (its arguments follow after --), a function
     that receives a kernel (module:function or file.py:function), or a recorded pipeline
     (pipeline_rank{N}.json, .zst or .gz; several are planned as one process would make them).
-    Without --backend neither a GPU nor Mirage is needed. A script is run: compile only what you trust.
+    Without --backend neither a GPU nor Mirage is needed. A script is run: compile only what you
+    trust.
     """
     from mpkgraph.cli.compile_run import CompileRequest, run_compile
 

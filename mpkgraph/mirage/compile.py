@@ -6,6 +6,7 @@ Files are placed in the output folder when all ranks are done; a failure leaves 
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -122,6 +123,18 @@ class ChildGraph:
     def record_path(self) -> Path | None:
         path = self.folder / f"pipeline_rank{self.rank}.json"
         return path if self.message["has_record"] else None
+
+    def record(self) -> PipelineRecord | None:
+        """The pipeline as the child saw it, with the user's lines; None when it has none."""
+        path = self.record_path
+        if path is None:
+            return None
+        sites = json.loads((self.folder / f"sites_rank{self.rank}.json").read_bytes())
+        return dataclasses.replace(
+            read_record(path),
+            path=None,
+            call_sites=tuple(None if x is None else CallSite(x[0], x[1]) for x in sites),
+        )
 
     @property
     def site(self) -> CallSite | None:
@@ -338,7 +351,7 @@ def _compared(
 ) -> tuple[Compiled, MirageGraph, bytes | None]:
     """The graph as read, how it compares, and the planner's text where that is another."""
     text = graph.graph_path.read_bytes()
-    record = None if graph.record_path is None else read_record(graph.record_path)
+    record = graph.record()
     plan, error = plan_like(planner, record)
     comparison = compare(text, plan, error)
     shown = read_graph(graph.graph_path) if plan is None or not comparison.equal else plan.graph

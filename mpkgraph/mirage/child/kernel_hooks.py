@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import json
 import os
 import shutil
 import sysconfig
@@ -128,6 +129,8 @@ class KernelHooks:
         state.record = record
         if record is not None:
             save_record(record, folder / f"pipeline_rank{rank}.json")
+            sites = [None if x is None else [x.file, x.line] for x in record.call_sites]
+            (folder / f"sites_rank{rank}.json").write_text(json.dumps(sites), encoding="utf-8")
         result = self._with_source(state, result)
         source = folder / f"test_rank{rank}.cu"
         launcher = getattr(self._pk_module, LAUNCHER_TEXT, "")
