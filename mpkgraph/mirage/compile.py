@@ -246,7 +246,8 @@ def base_request(
         mirage_python="" if found is None else str(found.python),
         mirage_root=None if found is None or found.root is None else str(found.root),
         libcuda_stub=None if has_driver or stub is None else str(stub),
-        meta=options.meta,
+        # Nothing looks at the tensors of a record
+        meta=options.meta or bool(records),
     )
 
 

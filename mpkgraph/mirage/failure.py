@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import re
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 from mpkgraph.errors import MpkGraphError, UsageError
@@ -45,8 +44,10 @@ _LAST_WORDS = (
     re.compile(r"what\(\):\s*(.+)"),
     re.compile(r"Assertion .+ failed\.?.*"),
     re.compile(r"terminate called .+"),
-    re.compile(r"Fatal Python error: .+"),
 )
+_FRAME = re.compile(r'\s+File "')
+_OUR_FRAME = re.compile(r'\s+File "(?:<string>|[^"]*[/\\]mpkgraph[/\\](?:mirage|pipeline)[/\\])')
+_CRASH_NOISE = re.compile(r"Extension modules: |Current thread |Fatal Python error: |Traceback \(")
 _NO_MEMORY = re.compile(r"std::bad_alloc|MemoryError|Cannot allocate memory", re.IGNORECASE)
 _NO_GPU_MEMORY = re.compile(r"CUDA out of memory|OutOfMemoryError|cudaErrorMemoryAllocation")
 _NVCC_KILLED = re.compile(r"\bKilled\b|signal 9|out of memory|Cannot allocate memory")
@@ -78,7 +79,31 @@ def _ended_after_compiling(result: ChildResult) -> bool:
 
 
 def explain(result: ChildResult, *, limit_s: float | None = None) -> MpkGraphError:
-    """The error that a failed child comes to."""
+    """The error that a failed child comes to; of a graph that kills Mirage, the planner's why."""
+    error = _explain(result, limit_s)
+    if _stage(result) == "generate" and result.returncode != 0 and not result.timed_out:
+        reason = _planners_reason(result)
+        if reason is not None:
+            error.details = (f"mpkgraph's planner says of this pipeline: {reason}", *error.details)
+    return error
+
+
+def _planners_reason(result: ChildResult) -> str | None:
+    """Why no graph can be made of the pipeline that the child was about to make one of."""
+    from mpkgraph.io.record import read_record
+    from mpkgraph.mirage.compare import plan_like
+    from mpkgraph.planner.plan import ProcessPlanner
+
+    stage = result.last("stage")
+    folder = None if stage is None else stage.get("folder")
+    for path in sorted(Path(folder).glob("pipeline_rank*.json")) if folder else ():
+        _, error = plan_like(ProcessPlanner(), read_record(path))
+        if error is not None:
+            return error.what
+    return None
+
+
+def _explain(result: ChildResult, limit_s: float | None) -> MpkGraphError:
     for explanation in (_time_limit, _nvcc, _launch, _signal, _exception):
         error = explanation(result, limit_s)
         if error is not None:
@@ -248,9 +273,17 @@ def _doing(result: ChildResult) -> str:
     return f"registering {layer} (task {last.get('task')})"
 
 
-def tail(log: Path, lines: int = TAIL_LINES, keep: Callable[[str], bool] = bool) -> tuple[str, ...]:
-    """The last lines of a log that say something."""
-    found = [x.rstrip()[:LINE_LIMIT] for x in _text(log).splitlines() if keep(x.strip())]
+def tail(log: Path, lines: int = TAIL_LINES) -> tuple[str, ...]:
+    """The last lines of a log that say something: not where in our own code Python was."""
+    found: list[str] = []
+    skipping = False
+    for line in _text(log).splitlines():
+        if _FRAME.match(line):
+            skipping = _OUR_FRAME.match(line) is not None
+        elif not line.startswith("    "):
+            skipping = _CRASH_NOISE.match(line) is not None
+        if not skipping and line.strip():
+            found.append(line.rstrip()[:LINE_LIMIT])
     return tuple(found[-lines:])
 
 

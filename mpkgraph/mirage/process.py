@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,10 +58,12 @@ def run_child(
     limit_s: float | None,
     on_message: OnMessage | None = None,
     python: str | None = None,
+    prefix: Sequence[str] = (),
 ) -> ChildResult:
     """Run one child to its end, or for `limit_s` seconds; then its whole process group is killed.
 
-    Everything that it and its own children print goes to `log`. An exception here, such as an
+    Everything that it and its own children print goes to `log`. `prefix` is a program that starts
+    the child and its arguments, such as compute-sanitizer. An exception here, such as an
     interrupt, kills it too.
     """
     file = Path(request.staging) / REQUEST
@@ -71,7 +73,15 @@ def run_child(
     kills = _oom_kills()
     with log.open("ab") as stream:
         child = subprocess.Popen(  # noqa: S603  our own interpreter
-            [python or sys.executable, "-c", START, str(PACKAGE_ROOT), str(file), str(writer)],
+            [
+                *prefix,
+                python or sys.executable,
+                "-c",
+                START,
+                str(PACKAGE_ROOT),
+                str(file),
+                str(writer),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,

@@ -31,6 +31,8 @@ def user_site() -> CallSite | None:
     # inspect.stack would read source files
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001
     while frame is not None:
+        if frame.f_back is None and frame.f_code.co_filename == "<string>":
+            return None  # `python -c`, which is how a process of ours starts
         module = frame.f_globals.get("__name__", "")
         if module not in BETWEEN and not f"{module}.".startswith(OURS):
             return CallSite(frame.f_code.co_filename, frame.f_lineno)

@@ -25,6 +25,7 @@ from mpkgraph.mirage.child.recording import Recording
 from mpkgraph.mirage.device_access import with_device_access
 from mpkgraph.mirage.launcher_source import Correction, correct_launcher
 from mpkgraph.mirage.protocol import Channel, ChildRequest
+from mpkgraph.model.record import PipelineRecord
 from mpkgraph.pipeline.call_site import user_site
 
 LAUNCHER_TEXT = "HARD_CODE"
@@ -111,9 +112,13 @@ class KernelHooks:
         num_gpus = kwargs["num_gpus"] if "num_gpus" in kwargs else args[0]
         rank = kwargs["my_gpu_id"] if "my_gpu_id" in kwargs else args[1]
         self.recording.call("generate_task_graph")
-        beside = self.recording.of(graph)
-        record = beside.record(int(num_gpus), int(rank), self.origin)
-        self.channel.send("stage", stage="generate")
+        record = self.recording.of(graph).record(int(num_gpus), int(rank), self.origin)
+        index = len(self.graphs)
+        folder = Path(self.request.staging) / f"graph{index}"
+        folder.mkdir(parents=True, exist_ok=True)
+        if record is not None:  # before Mirage may die of it
+            _save_record(record, folder, int(rank))
+        self.channel.send("stage", stage="generate", folder=str(folder))
         start = time.monotonic()
         result = dict(real(graph, *args, **kwargs))
         seconds = time.monotonic() - start
@@ -121,16 +126,9 @@ class KernelHooks:
         known: GraphState | None = getattr(graph, STATE, None)
         if known is not None and known.text == text:
             return self._with_source(known, result)
-        index = len(self.graphs)
-        folder = Path(self.request.staging) / f"graph{index}"
-        folder.mkdir(parents=True, exist_ok=True)
         state = GraphState(index, int(rank), folder, text)
         state.path.write_bytes(text)
         state.record = record
-        if record is not None:
-            save_record(record, folder / f"pipeline_rank{rank}.json")
-            sites = [None if x is None else [x.file, x.line] for x in record.call_sites]
-            (folder / f"sites_rank{rank}.json").write_text(json.dumps(sites), encoding="utf-8")
         result = self._with_source(state, result)
         source = folder / f"test_rank{rank}.cu"
         launcher = getattr(self._pk_module, LAUNCHER_TEXT, "")
@@ -254,3 +252,10 @@ class KernelHooks:
             return hook(real, self, *args, **kwargs)
 
         return method
+
+
+def _save_record(record: PipelineRecord, folder: Path, rank: int) -> None:
+    """The record, and beside it the user's lines, which it does not hold."""
+    save_record(record, folder / f"pipeline_rank{rank}.json")
+    sites = [None if x is None else [x.file, x.line] for x in record.call_sites]
+    (folder / f"sites_rank{rank}.json").write_text(json.dumps(sites), encoding="utf-8")

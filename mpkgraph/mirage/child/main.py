@@ -24,10 +24,11 @@ from mpkgraph.mirage.child.recording import Recording
 from mpkgraph.mirage.child.source import import_folder, origin_of, run_source
 from mpkgraph.mirage.child.tensors import attach_specs
 from mpkgraph.mirage.kernel_cache import KernelCache
+from mpkgraph.mirage.process import PACKAGE_ROOT
 from mpkgraph.mirage.protocol import Channel, ChildRequest
 from mpkgraph.mirage.quirks import Runtime, read_runtime
 from mpkgraph.pipeline.kernel import PersistentKernel
-from mpkgraph.pipeline.script_errors import describe, where_in_script
+from mpkgraph.pipeline.script_errors import describe, script_frames, where_in_script
 from mpkgraph.pipeline.standin.finder import ImportHook, StandinFinder
 from mpkgraph.pipeline.standin.modules import ModuleContent, mirage_modules
 from mpkgraph.pipeline.standin.multigpu import cuda_utils_names
@@ -52,9 +53,9 @@ def main() -> None:
         except SystemExit as error:
             status = 0 if error.code in {None, 0} else FAILED
             if status:
-                _tell(channel, error)
+                _tell(channel, error, request)
         except BaseException as error:  # noqa: BLE001  all that a script may raise
-            _tell(channel, error)
+            _tell(channel, error, request)
     channel.send("end", status=status)
     sys.stdout.flush()
     sys.stderr.flush()
@@ -94,22 +95,43 @@ def _run(request: ChildRequest, channel: Channel, stack: contextlib.ExitStack) -
         origin=origin_of(request),
     )
     hooks.install(mirage.kernel, pk_module)
-    attach_specs(pk_module.PersistentKernel)
+    attach_specs(pk_module.PersistentKernel, fill=request.launch)
     channel.send("stage", stage="source")
     run_source(request, mirage, recording, target)
 
 
-def _tell(channel: Channel, error: BaseException) -> None:
+def _tell(channel: Channel, error: BaseException, request: ChildRequest) -> None:
     traceback.print_exception(error)
+    is_ours = isinstance(error, MpkGraphError)
     channel.send(
         "error",
         type=type(error).__name__,
-        what=error.what if isinstance(error, MpkGraphError) else describe(error),
-        where=(error.where if isinstance(error, MpkGraphError) else None) or where_in_script(error),
+        what=error.what if isinstance(error, MpkGraphError) else _described(error),
+        where=(error.where if isinstance(error, MpkGraphError) else None) or _where(error, request),
         remedy=error.remedy if isinstance(error, MpkGraphError) else None,
-        is_ours=isinstance(error, MpkGraphError),
-        module=getattr(error, "name", None) if isinstance(error, ImportError) else None,
+        is_ours=is_ours,
     )
+
+
+def _described(error: BaseException) -> str:
+    """On one line; an assertion without words says itself."""
+    text = describe(error)
+    if isinstance(error, AssertionError) and not str(error):
+        frames = traceback.extract_tb(error.__traceback__)
+        if frames and frames[-1].line:
+            last = frames[-1]
+            text = f"{text}: {last.line} ({Path(last.filename).name}:{last.lineno})"
+    return text
+
+
+def _where(error: BaseException, request: ChildRequest) -> str | None:
+    """The script's line; Mirage's own are in the log."""
+    if isinstance(error, SyntaxError):
+        return where_in_script(error)
+    ours = (str(PACKAGE_ROOT / "mpkgraph"), request.mirage_python or os.devnull)
+    frames = [x for x in script_frames(error.__traceback__) if not x.site.file.startswith(ours)]
+    frames = [x for x in frames if x.site.file != "<string>"]
+    return str(frames[-1]) if frames else None
 
 
 def _be_a_child() -> None:

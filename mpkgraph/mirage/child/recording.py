@@ -117,7 +117,8 @@ class Recording:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self.num_kernels = 0
+        self.place: str | None = None
+        """Where a recorded pipeline is, that has no lines of a user's."""
 
     def install(self, kernel_module: ModuleType, pk_module: ModuleType) -> None:
         """Wrap the kernel graph, the thread-block graph and PersistentKernel."""
@@ -139,10 +140,9 @@ class Recording:
 
     def call(self, method: str, **fields: Any) -> None:
         """Say what is about to happen: if the process dies, it was this."""
-        site = user_site()
-        self._channel.send(
-            "call", method=method, site=None if site is None else str(site), **fields
-        )
+        site = self.place or user_site()
+        where = None if site is None else str(site)
+        self._channel.send("call", method=method, site=where, **fields)
 
     # The kernel graph
 
@@ -243,7 +243,6 @@ class Recording:
             meta = frozenset(arguments.get("meta_tensors") or ())
             self.call("PersistentKernel")
             real(kernel, *args, **kwargs)
-            self.num_kernels += 1
             self.of(kernel.kn_graph).made_by(kernel, arguments, meta)
 
         _wrap(pk, "__init__", init)

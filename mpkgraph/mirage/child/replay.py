@@ -19,10 +19,13 @@ BLOCK_DIM = (128, 1, 1)
 class MirageReplay:
     """Makes a kernel of Mirage's from a record."""
 
-    def __init__(self, mirage: Any, recording: Recording, record: PipelineRecord) -> None:
+    def __init__(
+        self, mirage: Any, recording: Recording, record: PipelineRecord, *, fill: bool
+    ) -> None:
         self._mirage = mirage
         self._recording = recording
         self._record = record
+        self._fill = fill
 
     def run(self) -> Any:
         """The kernel, described and not compiled. Raises as Mirage does, and PipelineError."""
@@ -31,6 +34,7 @@ class MirageReplay:
         init = {k: self._value(v) for k, v in record.init.items() if k in known}
         self.kernel = pk(**init)
         for index, entry in enumerate(record.log):
+            self._recording.place = f"{record_path(record)}, log[{index}]"
             if isinstance(entry, TensorCall):
                 if self._find(entry.tensor) is None:  # else a layer made it
                     self._tensor_call(entry)
@@ -44,6 +48,7 @@ class MirageReplay:
                 method(**{name: self._value(x) for name, x in entry.args.items()})
             elif isinstance(entry, BlockGraph):
                 self._block(entry)
+        self._recording.place = record_path(record)
         return self.kernel
 
     def _tensor_call(self, entry: TensorCall) -> None:
@@ -51,7 +56,7 @@ class MirageReplay:
         if entry.op == "attach_input":
             tensor = self._record.tensor_by_id[entry.tensor]
             spec = TensorSpec(entry.dims, tensor.torch_dtype or "bfloat16", entry.strides)
-            made = kernel.attach_input(materialise(spec), name=entry.name)
+            made = kernel.attach_input(materialise(spec, fill=self._fill), name=entry.name)
         elif entry.op == "new_tensor":
             made = kernel.new_tensor(
                 dims=entry.dims,
@@ -108,7 +113,7 @@ class MirageReplay:
             return None if value["tensor"] is None else self._tensor(value["tensor"])
         if value.keys() == {"torch", "strides", "dtype"}:
             spec = TensorSpec(tuple(value["torch"]), value["dtype"], tuple(value["strides"]))
-            return materialise(spec)
+            return materialise(spec, fill=self._fill)
         if value.keys() == {"object", "fields"}:
             fields = {key: self._value(x) for key, x in value["fields"].items()}
             return make_dataclass(value["object"], fields)(**fields)

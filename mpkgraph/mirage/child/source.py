@@ -50,7 +50,7 @@ def run_source(request: ChildRequest, mirage: Any, recording: Recording, target:
     """Run it; whatever it raises goes on."""
     if request.records:
         for path in request.records:
-            kernel = MirageReplay(mirage, recording, read_record(path)).run()
+            kernel = MirageReplay(mirage, recording, read_record(path), fill=request.launch).run()
             kernel.compile()
             if request.launch:
                 kernel.run_test_mode()

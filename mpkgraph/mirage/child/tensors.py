@@ -11,8 +11,8 @@ SCALE = 0.02
 """Standard deviation of made-up numbers: as in a fresh model, nothing overflows."""
 
 
-def materialise(spec: TensorSpec) -> Any:
-    """A torch tensor of this shape: random floats, else zeros."""
+def materialise(spec: TensorSpec, *, fill: bool) -> Any:
+    """A torch tensor of this shape; with `fill` of random floats, or of zeros for other types."""
     import torch
 
     made: Any = torch.empty_strided(
@@ -21,18 +21,20 @@ def materialise(spec: TensorSpec) -> Any:
         dtype=getattr(torch, torch_name(spec.dtype)),
         device="cuda",
     )
+    if not fill:
+        return made
     if made.is_floating_point() and made.element_size() > 1:
         return made.normal_(std=SCALE)
     return made.zero_()
 
 
-def attach_specs(kernel_class: Any) -> None:
+def attach_specs(kernel_class: Any, *, fill: bool) -> None:
     """Let `attach_input` and meta tensors be given as shapes, as functions for the planner do."""
     real = kernel_class.attach_input
 
     def attach_input(self: Any, torch_tensor: Any, name: Any = None) -> Any:
         if isinstance(torch_tensor, TensorSpec):
-            torch_tensor = materialise(torch_tensor)
+            torch_tensor = materialise(torch_tensor, fill=fill)
         return real(self, torch_tensor, name=name)
 
     kernel_class.attach_input = attach_input
