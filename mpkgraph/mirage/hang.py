@@ -164,11 +164,13 @@ def _unfinished(
     """
     tasks = RankedTasks.of([graph])
     dependents, triggers = tasks.dependents, tasks.triggers
-    ready = np.where(dependents == NOTHING, True, complete[np.maximum(dependents, 0)])
+    could_run = np.ones(len(tasks), dtype=bool)
+    waits = dependents != NOTHING
+    could_run[waits] = complete[dependents[waits]]
     found = []
     for operator in _operators(graph, record).operators:
         ids = operator.task_ids
-        begun = ready[ids]
+        begun = could_run[ids]
         events = np.unique(triggers[ids])
         events = events[events != NOTHING]
         seen = int(counted[events].sum())
