@@ -67,7 +67,8 @@ def run_compile(request: CompileRequest) -> int:
         return run_doctor(request)
     if not request.pipelines:
         raise UsageError(
-            "there is nothing to compile", remedy="Give a script, a function or a record"
+            "there is nothing to compile",
+            remedy="Give a PIPELINE: a script, a function or a record",
         )
     options = plan_options(
         request,

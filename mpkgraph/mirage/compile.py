@@ -91,8 +91,10 @@ class MirageResult(CompileResult):
     graphs: tuple[MirageGraph, ...] = ()
 
     @property
-    def has_differences(self) -> bool:
-        return any(x.comparison.equal is False for x in self.graphs)
+    def has_warnings(self) -> bool:
+        """Whether planning warned, or Mirage's graph is another than the planner's."""
+        differs = any(x.comparison.equal is False for x in self.graphs)
+        return differs or any(x.warnings for x in self.compiled)
 
 
 @dataclass(frozen=True)

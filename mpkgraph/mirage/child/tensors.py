@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import dataclass
 from typing import Any
 
 from mpkgraph.pipeline.dtypes import torch_name
@@ -11,18 +13,29 @@ SCALE = 0.02
 """Standard deviation of made-up numbers: as in a fresh model, nothing overflows."""
 
 
+@dataclass(frozen=True)
+class Shape:
+    """All that Mirage's Python and its generator ask of a torch tensor, without memory."""
+
+    shape: tuple[int, ...]
+    dtype: Any
+    strides: tuple[int, ...]
+
+    def stride(self) -> tuple[int, ...]:
+        return self.strides
+
+    def data_ptr(self) -> int:
+        return 0
+
+
 def materialise(spec: TensorSpec, *, fill: bool) -> Any:
-    """A torch tensor of this shape; with `fill` of random floats, or of zeros for other types."""
+    """With `fill` a torch tensor on the GPU, of random floats or of zeros; else only its shape."""
+    shape, strides, name = tuple(spec.shape), tuple(spec.stride()), torch_name(spec.dtype)
+    if not fill:
+        return Shape(shape, getattr(sys.modules.get("torch"), name, name), strides)
     import torch
 
-    made: Any = torch.empty_strided(
-        tuple(spec.shape),
-        tuple(spec.stride()),
-        dtype=getattr(torch, torch_name(spec.dtype)),
-        device="cuda",
-    )
-    if not fill:
-        return made
+    made: Any = torch.empty_strided(shape, strides, dtype=getattr(torch, name), device="cuda")
     if made.is_floating_point() and made.element_size() > 1:
         return made.normal_(std=SCALE)
     return made.zero_()
