@@ -12,6 +12,7 @@ import click
 
 from mpkgraph._version import __version__
 from mpkgraph.cli.compile import compile_
+from mpkgraph.cli.diff import diff
 from mpkgraph.cli.show import show
 from mpkgraph.cli.verify import verify
 from mpkgraph.errors import MpkGraphError
@@ -35,6 +36,7 @@ def cli() -> None:
 
 
 cli.add_command(compile_)
+cli.add_command(diff)
 cli.add_command(show)
 cli.add_command(verify)
 

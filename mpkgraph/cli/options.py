@@ -183,14 +183,18 @@ def schedule_options(command: Command) -> Command:
 
 def reading_options(command: Command) -> Command:
     """How graphs are read: cache, processes, record, names of numbers, progress."""
+    return click.option(
+        "--record",
+        metavar="FILE",
+        type=click.Path(),
+        help="The pipeline record of the graph (default: pipeline_rank{N}.json beside it).",
+    )(several_reading_options(command))
+
+
+def several_reading_options(command: Command) -> Command:
+    """`reading_options` of a command that reads several graphs, each with the record beside it."""
     for option in reversed(
         (
-            click.option(
-                "--record",
-                metavar="FILE",
-                type=click.Path(),
-                help="The pipeline record of the graph (default: pipeline_rank{N}.json beside it).",
-            ),
             click.option(
                 "--no-record", is_flag=True, help="Recover operators from the tasks alone."
             ),

@@ -1,0 +1,147 @@
+"""What `mpkgraph diff` does: get both sides, compare each rank, render."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mpkgraph.cli.diff_request import DiffRequest
+from mpkgraph.cli.output import Output
+from mpkgraph.diff.options import DiffOptions
+from mpkgraph.errors import UsageError
+from mpkgraph.io.identical import same_sha256
+from mpkgraph.io.source import STDIN
+
+if TYPE_CHECKING:
+    from mpkgraph.analysis.verify.report import Pipeline
+    from mpkgraph.diff.compare import Comparison
+    from mpkgraph.diff.report import DiffReport
+    from mpkgraph.diff.side import Side
+
+DIFFERENT = 1
+"""Exit code when the sides differ."""
+
+
+def run_diff(request: DiffRequest) -> int:
+    """Answer one `mpkgraph diff`; the exit code."""
+    form = request.chosen_form
+    options = DiffOptions.of_words(
+        request.only_words,
+        request.ignored_words,
+        ignore_names=request.ignore_names,
+        strict_names=request.strict_names,
+    )
+    _check(request, form)
+    path = None if request.output == STDIN else request.output
+    report, comparisons = _report(request, options)
+    _render(report, request, Output(form, path, request.color))
+    del comparisons
+    return 0 if report.is_equal else DIFFERENT
+
+
+def _check(request: DiffRequest, form: str) -> None:
+    sources = request.sources
+    if request.stat and (form not in {"text", "json"} or request.full):
+        raise UsageError("--stat is one line of text")
+    if not sources:
+        raise UsageError(
+            "there is nothing to compare",
+            remedy="Give two graphs, directories, records, scripts or functions",
+        )
+    if len(sources) > 2:
+        raise UsageError(f"{len(sources)} sources", remedy="Give a left one and a right one")
+    if len(sources) == 1 and not (request.ranks or request.is_planned_apart):
+        raise UsageError(
+            "there is no right side",
+            remedy="Name it; or compare two ranks with --ranks L R, or plan the left twice with "
+            "--left-set and --right-set, --left-target and --right-target",
+        )
+    if sources.count(STDIN) > 1:
+        raise UsageError("standard input can be one side only", remedy="Name a file")
+    for name in (request.output, request.patch, request.draw):
+        if name is None or not Path(name).exists():
+            continue
+        for source in sources:
+            if Path(source).exists() and Path(name).samefile(source):
+                raise UsageError(
+                    "this would overwrite a source", where=name, remedy="Name another file"
+                )
+
+
+def _report(
+    request: DiffRequest, options: DiffOptions
+) -> tuple[DiffReport, list[Comparison]]:
+    from mpkgraph.diff.report import DiffReport, compare_ranks, report_of
+
+    names = (request.sources[0], request.sources[-1])
+    if len(request.sources) == 2 and not request.is_planned_apart and not request.ranks:
+        found = same_sha256(*names)
+        if found is not None and request.patch is None and request.draw is None:
+            return DiffReport((), *names, sha256=found), []
+    notes: list[str] = []
+    pipelines = [_pipeline(request, side, notes) for side in (0, 1)]
+    left, right = (_sides(x) for x in pipelines)
+    if len(left) == len(right) == 1:  # rank against rank
+        right = dict(zip(left, right.values(), strict=True))
+    comparisons = compare_ranks(left, right, options)
+    if request.findings:
+        from mpkgraph.diff.findings import with_findings
+
+        comparisons = with_findings(comparisons, pipelines[0].ranks, pipelines[1].ranks)
+    report = report_of(comparisons, left, right, names, options, list(dict.fromkeys(notes)))
+    return report, comparisons
+
+
+def _pipeline(request: DiffRequest, side: int, notes: list[str]) -> Pipeline:
+    from mpkgraph.cli.verify_sources import SourceReader, kind_of
+
+    own = request.of_side(side)
+    if kind_of(own.sources[0]) == "graph":
+        # What the other side is planned with does nothing here
+        own = replace(
+            own, arguments=(), settings=(), init=(), meta=False, register=(), multicast=None,
+            world_size=None, all_ranks=False, schedulers=None, target=None,
+        )
+    reader = SourceReader(own)
+    found = list(reader.pipelines())
+    notes += reader.notes
+    if len(found) > 1:
+        raise UsageError(
+            f"{len(found)} graphs were made by one process",
+            where=own.sources[0],
+            remedy="Compile into a directory, and name the graph's file in it",
+        )
+    return found[0]
+
+
+def _sides(pipeline: Pipeline) -> Mapping[int, Side]:
+    from mpkgraph.diff.side import Side
+
+    several = len(pipeline.ranks) > 1
+    return {
+        x.graph.rank: Side(
+            name=(several and x.graph.source.path) or pipeline.name,
+            graph=x.graph,
+            operators=x.operators,
+            catalog=x.catalog,
+            record=x.record,
+        )
+        for x in pipeline.ranks
+    }
+
+
+def _render(report: DiffReport, request: DiffRequest, output: Output) -> None:
+    if output.form == "json":
+        from mpkgraph.render.diff.json_form import report_json
+
+        with output.binary() as stream:
+            stream.write(report_json(report))
+        return
+    from mpkgraph.render.diff.text import report_text, stat_text
+
+    if request.stat:
+        output.write_text(lambda out: stat_text(out, report))
+    else:
+        output.write_text(lambda out: report_text(out, report, full=request.full))

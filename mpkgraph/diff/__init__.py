@@ -1,0 +1,1 @@
+"""Semantic differences of task graphs: operators are matched, then compared at every level."""

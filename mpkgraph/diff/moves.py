@@ -1,0 +1,97 @@
+"""Operators that come at another place: their order against others, or what they read, differs."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mpkgraph.diff.matching import Matching
+from mpkgraph.diff.names import pair_slots
+from mpkgraph.diff.orders import Orders
+from mpkgraph.diff.side import Side
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Rebound:
+    """A slot that reads what another operator wrote, though neither of them has moved."""
+
+    pair: Pair
+    slot: int
+    source: int
+    """Who wrote it on the left, and on the right."""
+    now: int
+
+
+def find_moved(
+    left: Side, right: Side, matching: Matching, orders: Orders
+) -> tuple[list[Pair], list[Rebound]]:
+    """The fewest operators whose move explains every order that is reversed and every input that
+    another operator writes now; and the inputs that no move explains.
+
+    An operator that only stands elsewhere in the file, independent of what it passed, has not
+    moved.
+    """
+    loose = _out_of_order(left, right, matching)
+    partner = matching.right_of
+    back = {y: x for x, y in matching.pairs}
+    conflicts: list[list[int]] = []
+    for one, other in orders.reversed():
+        conflicts.append([orders.pairs[one][0], orders.pairs[other][0]])
+    rebound = []
+    for one, other in matching.pairs:
+        pairs, _, _ = pair_slots(left.operators[one], right.operators[other])
+        for a, b in pairs:
+            source, now = left.sources[one][a.position], right.sources[other][b.position]
+            if a.is_output or source not in partner or now not in back:
+                continue
+            if partner[source] != now and not right.is_last_writer(
+                partner[source], other, b.base_ptrs
+            ):
+                rebound.append(Rebound((one, other), a.position, source, now))
+                conflicts.append([one, source, back[now]])
+    chosen = _cover([[x for x in group if x in loose] for group in conflicts])
+    unexplained = [
+        x for x in rebound if chosen.isdisjoint((x.pair[0], x.source, back[x.now]))
+    ]
+    return sorted((x, partner[x]) for x in chosen), unexplained
+
+
+def _cover(groups: Iterable[list[int]]) -> set[int]:
+    """Few members that together meet every group: greedily, the one in most groups first."""
+    left = [set(x) for x in groups if x]
+    chosen: set[int] = set()
+    while left:
+        counts: dict[int, int] = {}
+        for group in left:
+            for member in group:
+                counts[member] = counts.get(member, 0) + 1
+        best = min(counts, key=lambda x: (-counts[x], x))
+        chosen.add(best)
+        left = [x for x in left if best not in x]
+    return chosen
+
+
+def _out_of_order(left: Side, right: Side, matching: Matching) -> set[int]:
+    """Left operators outside one longest run that both programs have in the same order."""
+    pairs = sorted(matching.pairs, key=lambda x: left.program_order[x[0]])
+    places = [right.program_order[x] for _, x in pairs]
+    ends: list[int] = []
+    at: list[int] = []
+    before = [-1] * len(places)
+    for position, place in enumerate(places):
+        length = bisect_left(ends, place)
+        if length == len(ends):
+            ends.append(place)
+            at.append(position)
+        else:
+            ends[length], at[length] = place, position
+        before[position] = at[length - 1] if length else -1
+    kept = set()
+    position = at[-1] if at else -1
+    while position >= 0:
+        kept.add(position)
+        position = before[position]
+    return {pairs[x][0] for x in range(len(pairs)) if x not in kept}

@@ -1,0 +1,1 @@
+"""A diff as text, JSON, HTML and Graphviz: results in, bytes out."""

@@ -1,0 +1,258 @@
+"""What the parts of a diff are called, alike in all forms. Names in the words are not escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from mpkgraph.diff.report import DiffReport
+from mpkgraph.diff.result import (
+    Change,
+    Cost,
+    DiffResult,
+    Edge,
+    EdgeChange,
+    OperatorChange,
+    OperatorRef,
+    TensorChange,
+    TileMove,
+)
+from mpkgraph.render.text import count, size
+
+SIGNS = {
+    "added": "+",
+    "removed": "-",
+    "changed": "~",
+    "moved": ">",
+    "split": "<",
+    "fused": "&",
+}
+KIND_WORDS = {
+    "added": "added",
+    "removed": "removed",
+    "changed": "changed",
+    "moved": "moved",
+    "split": "split into several",
+    "fused": "fused into one",
+}
+MAX_NAMES = 4
+
+
+def headline(result: DiffResult) -> str:
+    """One line on what differs: `--stat`, and the first line of a report."""
+    if result.is_identical:
+        return "identical"
+    if result.is_equal:
+        return "no difference" if result.is_numbered_alike else "no difference but numbering"
+    parts = []
+    kinds: dict[str, list[OperatorChange]] = {}
+    for change in result.operators:
+        kinds.setdefault(change.kind, []).append(change)
+    for kind, changes in kinds.items():
+        total = sum(len(x.members) for x in changes)
+        alike = f" in {len(changes)} ways" if len(changes) < total else ""
+        parts.append(f"{count(total, 'operator')} {kind}{alike}")
+    if result.tensors:
+        total = len({y for x in result.tensors for y in x.names or (x.left_name,)})
+        parts.append(f"{count(total, 'tensor')} changed")
+    if result.own_events:
+        total = sum(x.num_alike for x in result.own_events)
+        parts.append(f"events changed in {count(total, 'place')}")
+    if result.num_lost_orders or result.num_new_orders:
+        parts.append(f"orders -{result.num_lost_orders:,} +{result.num_new_orders:,}")
+    if result.renamed and "names" not in result.ignored:
+        parts.append(f"{count(len(result.renamed), 'tensor')} renamed")
+    parts += [other_words(x) for x in result.other]
+    parts += cost_words(result.costs)
+    return "; ".join(parts) or "events differ"
+
+
+def cost_words(costs: Sequence[Cost]) -> list[str]:
+    """Costs that differ, of those that a line has room for."""
+    found = []
+    for cost in costs:
+        if cost.is_changed and cost.name in {"tasks", "depth", "makespan"}:
+            found.append(f"{cost.name} {_signed(cost)}")
+    return found
+
+
+def _signed(cost: Cost) -> str:
+    ratio = cost.ratio
+    if cost.left is None or cost.right is None:
+        return "not known on one side"
+    number = f"{cost.right - cost.left:+,}"
+    return number if ratio is None else f"{number} ({ratio:+.1%})"
+
+
+def cost_value(cost: Cost, value: float | None) -> str:
+    if value is None:
+        return "not known"
+    if cost.unit == "bytes":
+        return size(int(value))
+    text = f"{value:,.1f}" if isinstance(value, float) else f"{value:,}"
+    return f"{text} {cost.unit}" if cost.unit and cost.unit != "tasks" else text
+
+
+def operator_words(ref: OperatorRef) -> str:
+    return f"{ref.name} {ref.subject}".rstrip()
+
+
+def title_words(change: OperatorChange) -> str:
+    """The operators of a change: `linear o_proj`, or `linear a, linear b -> linear c`."""
+    if change.kind in {"split", "fused"}:
+        sides = [", ".join(operator_words(x) for x in side) for side in (change.left, change.right)]
+        return " -> ".join(sides)
+    left, right = (change.left or change.right)[0], (change.right or change.left)[0]
+    if left.name != right.name:
+        return f"{left.name} -> {right.name} {left.subject}".rstrip()
+    return operator_words(left)
+
+
+def where_words(change: OperatorChange) -> str:
+    """Which model layers, or which operators, differ alike; and the user's line."""
+    total = len(change.members)
+    parts = []
+    if change.layers and total > 1:
+        parts.append(f"{layer_words(change.layers)} ({total} alike)")
+    elif total > 1:
+        numbers = [(x or y)[0] for x, y in change.members]
+        parts.append(f"operators {_few(list(map(str, numbers)))} ({total} alike)")
+    site = (change.right or change.left)[0].site
+    if site:
+        parts.append(site)
+    return "  ".join(parts)
+
+
+def layer_words(layers: Sequence[int]) -> str:
+    """
+    >>> layer_words((0, 1, 2, 5))
+    'layers 0-2, 5'
+    """
+    runs: list[list[int]] = []
+    for layer in layers:
+        if runs and layer == runs[-1][-1] + 1:
+            runs[-1].append(layer)
+        else:
+            runs.append([layer])
+    text = ", ".join(str(x[0]) if len(x) == 1 else f"{x[0]}-{x[-1]}" for x in runs)
+    return f"layer{'s' * (len(layers) > 1)} {text}"
+
+
+def change_words(change: Change) -> tuple[str, str]:
+    """A label and what differs."""
+    left, right = value_words(change.left), value_words(change.right)
+    label, subject = change.what, ""
+    if change.tensor is not None and change.what not in {"after"}:
+        subject = f"{change.tensor}: "
+    if change.what.endswith(" reads"):
+        return "reader", f"{change.what} {right}, no longer {left}"
+    if change.what == "after":
+        return "after", f"{left or 'nothing'} -> {right or 'nothing'}"
+    tasks = "" if change.num_tasks is None else f" (in {count(change.num_tasks, 'task')})"
+    return label, f"{subject}{left} -> {right}{tasks}"
+
+
+def value_words(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {value_words(v)}" for k, v in value.items())
+    if isinstance(value, (list, tuple)):
+        if all(isinstance(x, int) for x in value):
+            if any(x < 0 for x in value) or not value:
+                return f"({', '.join(map(str, value))})"
+            return "x".join(map(str, value))
+        return ", ".join(map(value_words, value))
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return "none" if value is None else str(value)
+
+
+def move_words(move: TileMove) -> str:
+    """How a slot is cut otherwise."""
+    cut = (
+        f"{move.tensor}: {count(move.left_tiles, 'tile')} of {value_words(move.left_tile)} -> "
+        f"{move.right_tiles:,} of {value_words(move.right_tile)}"
+    )
+    if not move.moved or not move.elements:
+        return cut
+    share = move.moved / move.elements
+    return f"{cut}; {share:.0%} of its elements ({move.moved:,}) are in another task"
+
+
+def edge_words(change: EdgeChange) -> str:
+    """`8 events of 8 triggers -> 1 event of 32 triggers`."""
+    if change.what is not None:
+        return change.what
+    if change.left is None or change.right is None:
+        side = change.left or change.right
+        words = "" if side is None else _edge(side)
+        return f"{words} -> none" if change.right is None else f"none -> {words}"
+    left, right = change.left, change.right
+    words = f"{_edge(left)} -> {_edge(right)}"
+    if left.num_waiting != right.num_waiting:
+        words += f"; {left.num_waiting:,} -> {count(right.num_waiting, 'task')} wait"
+    return words
+
+
+def _edge(edge: Edge) -> str:
+    low, high = edge.triggers
+    triggers = count(high, "trigger") if low == high else f"{low:,} to {high:,} triggers"
+    return f"{count(edge.num_events, 'event')} of {triggers}"
+
+
+def edges_of(result: DiffResult, change: OperatorChange) -> list[tuple[str, EdgeChange]]:
+    """Events that follow from an operator's change: (what they lead to or from, the change)."""
+    lefts, rights = change.members[0]
+    found = []
+    for edge in result.events:
+        if not edge.because:
+            continue
+        if edge.producer_left in lefts or edge.producer_right in rights:
+            found.append((f"to {edge.consumer}", edge))
+        elif edge.consumer_left in lefts or edge.consumer_right in rights:
+            found.append((f"from {edge.producer}", edge))
+    return found
+
+
+def tensor_words(change: TensorChange) -> tuple[str, str]:
+    """What differs in which tensors."""
+    fact = change.change
+    left, right = fact.left, fact.right
+    if fact.aspect == "shape" and len(left) == len(right) and len(change.names) > 1:
+        words = ", ".join(
+            f"dim {dim}: {a:,} -> {b:,}"
+            for dim, (a, b) in enumerate(zip(left, right, strict=True))
+            if a != b
+        )
+    else:
+        words = f"{value_words(left)} -> {value_words(right)}"
+    names = change.names or (change.left_name,)
+    if len(names) == 1:
+        text = f"{names[0]}: {words}"
+    else:
+        text = f"{words} in {count(len(names), 'tensor')}: {_few(names)}"
+    return fact.what, f"{text} ({count(change.num_uses, 'slot')})"
+
+
+def other_words(change: Change) -> str:
+    tasks = "" if change.num_tasks is None else f" (in {count(change.num_tasks, 'record')})"
+    if change.left is None and change.right is None:
+        return f"{change.what} differ{tasks}"
+    return f"{change.what}: {value_words(change.left)} -> {value_words(change.right)}{tasks}"
+
+
+def rank_groups(report: DiffReport) -> Iterator[tuple[DiffResult, list[int]]]:
+    """Results that are alike but for the rank, told once: the first, and all ranks of them."""
+    groups: dict[str, tuple[DiffResult, list[int]]] = {}
+    for result in report.results:
+        content = result.to_json()
+        for side in ("left", "right"):
+            content[side] = None
+        key = repr(content)
+        groups.setdefault(key, (result, []))[1].append(result.right.rank)
+    yield from groups.values()
+
+
+def _few(names: Sequence[str], limit: int = MAX_NAMES) -> str:
+    shown = ", ".join(names[:limit])
+    rest = len(names) - limit
+    return f"{shown}, {rest} more" if rest > 0 else shown
