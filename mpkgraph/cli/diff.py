@@ -143,7 +143,7 @@ def diff(ctx: click.Context, /, **options: Any) -> int:
 
     Exit codes: 0 equal, 1 different, 2 wrong usage, 3 input that can't be read or planned.
     """
-    from mpkgraph.cli.diff_run import run_diff
     from mpkgraph.cli.diff_request import DiffRequest
+    from mpkgraph.cli.diff_run import run_diff
 
     return run_diff(DiffRequest(arguments=ctx.meta[ARGUMENTS], **options))

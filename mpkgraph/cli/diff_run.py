@@ -70,9 +70,7 @@ def _check(request: DiffRequest, form: str) -> None:
                 )
 
 
-def _report(
-    request: DiffRequest, options: DiffOptions
-) -> tuple[DiffReport, list[Comparison]]:
+def _report(request: DiffRequest, options: DiffOptions) -> tuple[DiffReport, list[Comparison]]:
     from mpkgraph.diff.report import DiffReport, compare_ranks, report_of
 
     names = (request.sources[0], request.sources[-1])
@@ -101,8 +99,17 @@ def _pipeline(request: DiffRequest, side: int, notes: list[str]) -> Pipeline:
     if kind_of(own.sources[0]) == "graph":
         # What the other side is planned with does nothing here
         own = replace(
-            own, arguments=(), settings=(), init=(), meta=False, register=(), multicast=None,
-            world_size=None, all_ranks=False, schedulers=None, target=None,
+            own,
+            arguments=(),
+            settings=(),
+            init=(),
+            meta=False,
+            register=(),
+            multicast=None,
+            world_size=None,
+            all_ranks=False,
+            schedulers=None,
+            target=None,
         )
     reader = SourceReader(own)
     found = list(reader.pipelines())

@@ -52,8 +52,11 @@ class _Finder:
         self.partner = np.full(left.graph.num_tasks, -1, dtype=np.int64)
         # Events that were paired have one number on both sides
         self.numbers = tuple(
-            np.full(max(int(w.max(initial=-1)), int(f.max(initial=-1)), x.graph.num_events - 1) + 2,
-                    -1, dtype=np.int64)
+            np.full(
+                max(int(w.max(initial=-1)), int(f.max(initial=-1)), x.graph.num_events - 1) + 2,
+                -1,
+                dtype=np.int64,
+            )
             for x, w, f in zip(self.sides, self.waits, self.fires, strict=True)
         )
         self.num_events = 0
@@ -105,11 +108,10 @@ class _Finder:
             self._pair(lefts, rights)
             return
         places = [_with_rank(x) for x in keys]
-        _, at_left, at_right = np.intersect1d(*places, assume_unique=True, return_indices=True)
+        at_left, at_right = _common(*places)
         self.num_exact += len(at_left)
         self._pair(lefts[at_left], rights[at_right])
-        rest = [np.delete(lefts, at_left), np.delete(rights, at_right)]
-        self._pair_rest(one, other, *rest)
+        self._pair_rest(one, other, np.delete(lefts, at_left), np.delete(rights, at_right))
 
     def _pair_rest(self, one: int, other: int, lefts: IntArray, rights: IntArray) -> None:
         """Tasks without an equal: by place in the grid, else by where they write."""
@@ -119,27 +121,32 @@ class _Finder:
                 np.flatnonzero(np.isin(operator.task_ids, rest))
                 for operator, rest in zip(operators, (lefts, rights), strict=True)
             ]
-            both = np.intersect1d(*places, assume_unique=True)
+            both = np.intersect1d(places[0], places[1], assume_unique=True)
             self._pair(operators[0].task_ids[both], operators[1].task_ids[both])
             rest = [np.setdiff1d(x, both) for x in places]
             size = min(map(len, rest))
-            self._pair(
-                operators[0].task_ids[rest[0][:size]], operators[1].task_ids[rest[1][:size]]
-            )
+            self._pair(operators[0].task_ids[rest[0][:size]], operators[1].task_ids[rest[1][:size]])
             return
         keys = [
             _with_rank(_output_places(side.graph, tasks))
             for side, tasks in zip(self.sides, (lefts, rights), strict=True)
         ]
-        _, at_left, at_right = np.intersect1d(*keys, assume_unique=True, return_indices=True)
+        at_left, at_right = _common(*keys)
         self._pair(lefts[at_left], rights[at_right])
 
     def _order(self, side: int, tasks: IntArray) -> IntArray:
         numbers = self.numbers[side]
         waits, fires = self.waits[side][tasks], self.fires[side][tasks]
         return np.lexsort(
-            (tasks, fires, waits, self.around[side][tasks], numbers[fires], numbers[waits],
-             self.own[side][tasks])
+            (
+                tasks,
+                fires,
+                waits,
+                self.around[side][tasks],
+                numbers[fires],
+                numbers[waits],
+                self.own[side][tasks],
+            )
         )
 
     def _pair(self, lefts: IntArray, rights: IntArray) -> None:
@@ -202,6 +209,12 @@ def _output_places(graph: TaskGraph, tasks: IntArray) -> HashArray:
     offsets = np.zeros(len(tasks), dtype=np.int64)
     offsets[has_output] = columns.slot_offsets[first[has_output]]
     return mixed(offsets)
+
+
+def _common(left: HashArray, right: HashArray) -> tuple[IntArray, IntArray]:
+    """Positions of the values that both have; each has its values once."""
+    _, at_left, at_right = np.intersect1d(left, right, assume_unique=True, return_indices=True)
+    return at_left.astype(np.int64), at_right.astype(np.int64)
 
 
 def _is_first(values: IntArray) -> npt.NDArray[np.bool_]:

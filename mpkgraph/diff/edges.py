@@ -22,6 +22,7 @@ EdgeKey = tuple[int, int, bool]
 def find_edges(side: Side) -> Mapping[EdgeKey, Edge]:
     """All edges between operators, those to the end of the graph included.
 
+    The triggers of an edge to the end are those that it needs beyond the tasks that trigger it: 0.
     An event of another rank stands for the one of the same index here: ranks of one pipeline have
     the same graph.
     """
@@ -30,9 +31,14 @@ def find_edges(side: Side) -> Mapping[EdgeKey, Edge]:
     remote = event_ranks(graph.tasks.trigger_events) != graph.rank
     num_triggers = np.zeros(events.num_nodes, dtype=np.int64)
     num_triggers[: graph.num_events] = graph.events.num_triggers
+    # Every last operator triggers the end: what it needs beyond its triggers says whether it fits
+    ends = np.flatnonzero(graph.events.event_types == EVENT_END_OF_TASK_GRAPH)
+    made_by_all = np.bincount(
+        events.trigger_nodes[events.trigger_nodes >= 0], minlength=events.num_nodes
+    )
+    num_triggers[ends] -= made_by_all[ends]
     waits = (owner >= 0) & (events.dependent_nodes >= 0)
     wait_event, waited_by, num_waits = unique_pairs(events.dependent_nodes[waits], owner[waits])
-    ends = np.flatnonzero(graph.events.event_types == EVENT_END_OF_TASK_GRAPH)
     # The end is waited on by nobody: one more consumer, numbered after the operators
     last = len(side.operators)
     wait_event = np.concatenate((wait_event, ends))
@@ -62,9 +68,7 @@ def _grouped(
     order = np.lexsort((consumers, producers))
     rows = [x[order] for x in (producers, consumers, made, waiting, triggers)]
     starts = np.flatnonzero(
-        np.concatenate(
-            ([True], (rows[0][1:] != rows[0][:-1]) | (rows[1][1:] != rows[1][:-1]))
-        )
+        np.concatenate(([True], (rows[0][1:] != rows[0][:-1]) | (rows[1][1:] != rows[1][:-1])))
     )
     counts = np.diff(np.append(starts, len(order)))
     columns = (

@@ -26,8 +26,8 @@ def compare_operators(
     same_tiles = not found and _own_sum(left, one) == _own_sum(right, other)
     pairs, missing, further = pair_slots(one, other)
     if missing or further:
-        counts = [[len(x.inputs), len(x.outputs)] for x in (one, other)]
-        found.append(Change("type", "slots", *counts))
+        counts = [f"{len(x.inputs)} in, {len(x.outputs)} out" for x in (one, other)]
+        found.append(Change.between("type", "slots", counts))
     is_recorded = one.origin == other.origin == "recorded"
     compares_grid = is_recorded or not same_tiles
     if compares_grid and _grids_differ(one, other):
@@ -39,15 +39,13 @@ def compare_operators(
             found += _maps(one, other, a, b)
         is_same = names.is_same(a, b)
         if not is_same:
-            found.append(
-                Change("base", "tensor", a.name, b.name, a.position, joined(a.base_ptrs))
-            )
+            found.append(Change("base", "tensor", a.name, b.name, a.position, joined(a.base_ptrs)))
         types = left.catalog.data_type_name(a.data_type), right.catalog.data_type_name(b.data_type)
         differing = _tensor(one, other, a, b, types, same_tiles=same_tiles and not is_recorded)
         (of_tensors if is_same else of_others).extend(differing)
     params = [_params(x, y) for x, y in ((left, one), (right, other))]
     if None not in params and params[0] != params[1]:
-        found.append(Change("variant", "params", *params))
+        found.append(Change.between("variant", "params", params))
     return found, of_tensors, of_others
 
 
@@ -56,8 +54,8 @@ def explains_tiles(changes: Sequence[Change]) -> bool:
     return any(x.aspect in _TILE_CAUSES for x in changes)
 
 
-def effects_of(one: Operator, other: Operator, changes: Sequence[Change]) -> list[Change]:
-    """What follows from changes: tasks, tile dims."""
+def effects_of(one: Operator, other: Operator) -> list[Change]:
+    """What follows from other facts: tasks, tile dims."""
     found = []
     if one.num_tasks != other.num_tasks:
         found.append(Change("grid", "num_tasks", one.num_tasks, other.num_tasks))
@@ -86,10 +84,10 @@ def _types(left: Side, right: Side, one: Operator, other: Operator) -> list[Chan
         types = [
             side.catalog.task_type_name(x.task_type) for side, x in ((left, one), (right, other))
         ]
-        return [Change("type", "task_type", *types)]
+        return [Change.between("type", "task_type", types)]
     names = [one.register_name, other.register_name]
     if None not in names and names[0] != names[1]:
-        return [Change("type", "registered name", *names)]
+        return [Change.between("type", "registered name", names)]
     if one.num_subtasks != other.num_subtasks:
         return [Change("ranks", "tasks a grid point", one.num_subtasks, other.num_subtasks)]
     return []
@@ -123,17 +121,18 @@ def _maps(one: Operator, other: Operator, a: OperatorSlot, b: OperatorSlot) -> l
         if max(sizes) == 1 or (not recorded and min(sizes) == 1):
             continue
         if a.input_map[axis] != b.input_map[axis] and a.known_map[axis] and b.known_map[axis]:
-            return [
-                Change(
-                    "input_map",
-                    "input_map",
-                    list(a.input_map),
-                    list(b.input_map),
-                    a.position,
-                    joined(a.base_ptrs),
-                )
-            ]
+            return [_map_change(a, b)]
+    if one.grid_dim == other.grid_dim and a.tensor_dims == b.tensor_dims:
+        # Which axis splits it may not be known, that another number of blocks does is
+        for dim, tiles in enumerate(zip(a.tile_dims, b.tile_dims, strict=True)):
+            if tiles[0] != tiles[1] and _splits(one, a, dim) != _splits(other, b, dim):
+                return [_map_change(a, b)]
     return []
+
+
+def _map_change(a: OperatorSlot, b: OperatorSlot) -> Change:
+    maps = list(a.input_map), list(b.input_map)
+    return Change.between("input_map", "input_map", maps, a.position, joined(a.base_ptrs))
 
 
 def _tensor(
@@ -150,7 +149,7 @@ def _tensor(
     found = []
     name = joined(a.base_ptrs)
     if a.data_type != b.data_type:
-        found.append(Change("dtype", "dtype", *types, a.position, name))
+        found.append(Change.between("dtype", "dtype", types, a.position, name))
     dims_differ = not same_tiles and _dims_differ(one, other, a, b)
     if dims_differ:
         found.append(Change("shape", "dims", _dims(a), _dims(b), a.position, name))

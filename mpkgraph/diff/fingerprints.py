@@ -42,9 +42,7 @@ class Fingerprints:
         up, down = _up(side, nameless), _down(side, nameless)
         if not names:
             return cls(*map(tuple, (nameless, nameless, up, up, down, down)))
-        return cls(
-            *map(tuple, (nameless, named, up, _up(side, named), down, _down(side, named)))
-        )
+        return cls(*map(tuple, (nameless, named, up, _up(side, named), down, _down(side, named))))
 
 
 def _up(side: Side, own: list[int]) -> list[int]:

@@ -83,9 +83,7 @@ class _Matcher:
     def _subgraphs(self) -> None:
         stage = "exact subgraph"
         for up_or_down in ("named_up", "named_down"):
-            keys = [
-                list(zip(x.named, getattr(x, up_or_down), strict=True)) for x in self.prints
-            ]
+            keys = [list(zip(x.named, getattr(x, up_or_down), strict=True)) for x in self.prints]
             self._by_keys(keys, stage, single=False)
         self._by_keys([x.named for x in self.prints], stage, single=True)
         self._neighbours(exact=True)
@@ -117,9 +115,7 @@ class _Matcher:
             for x, y in zip(self.sides[0].sources[left], self.sides[1].sources[right], strict=False)
             if x >= 0 and y >= 0
         )
-        ones, others = (
-            self._readers(side, index) for side, index in ((0, left), (1, right))
-        )
+        ones, others = (self._readers(side, index) for side, index in ((0, left), (1, right)))
         for key, one in ones.items():
             if len(one) == 1 and len(others.get(key, ())) == 1:
                 yield one[0], others[key][0]

@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mpkgraph.diff.matching import Matching
-from mpkgraph.diff.names import pair_slots
+from mpkgraph.diff.names import TensorNames, pair_slots
 from mpkgraph.diff.orders import Orders
 from mpkgraph.diff.side import Side
 
 Pair = tuple[int, int]
+NOBODY = -1
 
 
 @dataclass(frozen=True)
@@ -21,12 +22,12 @@ class Rebound:
     pair: Pair
     slot: int
     source: int
-    """Who wrote it on the left, and on the right."""
+    """Who wrote it on the left, and on the right; `NOBODY` for none."""
     now: int
 
 
 def find_moved(
-    left: Side, right: Side, matching: Matching, orders: Orders
+    left: Side, right: Side, matching: Matching, names: TensorNames, orders: Orders
 ) -> tuple[list[Pair], list[Rebound]]:
     """The fewest operators whose move explains every order that is reversed and every input that
     another operator writes now; and the inputs that no move explains.
@@ -45,16 +46,18 @@ def find_moved(
         pairs, _, _ = pair_slots(left.operators[one], right.operators[other])
         for a, b in pairs:
             source, now = left.sources[one][a.position], right.sources[other][b.position]
-            if a.is_output or source not in partner or now not in back:
+            if a.is_output or not names.is_same(a, b):
                 continue
-            if partner[source] != now and not right.is_last_writer(
-                partner[source], other, b.base_ptrs
-            ):
-                rebound.append(Rebound((one, other), a.position, source, now))
-                conflicts.append([one, source, back[now]])
+            known = source in partner or source == NOBODY, now in back or now == NOBODY
+            if not all(known) or partner.get(source, NOBODY) == now:
+                continue
+            if source >= 0 and right.is_last_writer(partner[source], other, b.base_ptrs):
+                continue
+            rebound.append(Rebound((one, other), a.position, source, now))
+            conflicts.append([x for x in (one, source, back.get(now, NOBODY)) if x >= 0])
     chosen = _cover([[x for x in group if x in loose] for group in conflicts])
     unexplained = [
-        x for x in rebound if chosen.isdisjoint((x.pair[0], x.source, back[x.now]))
+        x for x in rebound if chosen.isdisjoint((x.pair[0], x.source, back.get(x.now, NOBODY)))
     ]
     return sorted((x, partner[x]) for x in chosen), unexplained
 

@@ -85,10 +85,10 @@ def match_names(left: Side, right: Side, matching: Matching, *, ignore_names: bo
         shared = set(left.graph.tensors) & set(right.graph.tensors)
         found = {name: name for name in left.graph.tensors if name in shared}
     taken = set(found.values())
-    for (one, other), _ in sorted(votes.items(), key=lambda x: (-x[1], x[0][0] != x[0][1], x[0])):
-        if one not in found and other not in taken:
-            found[one] = other
-            taken.add(other)
+    for pair, _ in sorted(votes.items(), key=lambda x: (-x[1], x[0][0] != x[0][1], x[0])):
+        if pair[0] not in found and pair[1] not in taken:
+            found[pair[0]] = pair[1]
+            taken.add(pair[1])
     return TensorNames(found, ignore_names)
 
 

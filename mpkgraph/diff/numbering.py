@@ -20,7 +20,7 @@ from mpkgraph.diff.hashing import HashArray, combined, sums_by
 from mpkgraph.diff.task_hashes import TaskHashes
 from mpkgraph.model import ids
 from mpkgraph.model.distinct import numbered
-from mpkgraph.model.graph import TaskGraph
+from mpkgraph.model.graph import BoolColumn, TaskGraph, UInt64Column
 from mpkgraph.model.operator import OperatorSet
 from mpkgraph.views.operators import recover_operators
 
@@ -35,33 +35,28 @@ def is_in_emission_order(graph: TaskGraph) -> bool:
     return bool((waits[1:] >= waits[:-1]).all())
 
 
-def operators_in_any_order(
-    graph: TaskGraph, catalog: Catalog, hashes: TaskHashes
-) -> OperatorSet:
+def operators_in_any_order(graph: TaskGraph, catalog: Catalog, hashes: TaskHashes) -> OperatorSet:
     """`recover_operators`, of a graph that was renumbered; its task ids stay the graph's own.
 
-    Operators are in the order of their first tasks.
+    Operators are in an order that numbering does not change.
     """
     order = canonical_order(graph, hashes)
     found = recover_operators(_reordered(graph, order), catalog)
-    operators = []
-    for operator in found:
-        operators.append(replace(operator, task_ids=order[operator.task_ids]))
-    return OperatorSet(
-        tuple(replace(x, index=i) for i, x in enumerate(operators)), num_tasks=graph.num_tasks
-    )
+    own = tuple(replace(x, task_ids=order[x.task_ids]) for x in found)
+    return OperatorSet(own, num_tasks=graph.num_tasks)
 
 
 def canonical_order(graph: TaskGraph, hashes: TaskHashes) -> IntArray:
     """Ids of all tasks in an order that numbering does not change (but for equal tasks)."""
     events = EventGraph.of(graph, mirror=True)
     levels = find_levels(events)
-    tasks = graph.tasks
     kinds = _kinds(graph)
-    _, groups = numbered(combined(levels.task_levels, kinds))
+    _, groups = numbered(combined(kinds, levels.task_levels))
     sharing = _sharing(groups, events)
     # Which operators trigger the event, and what they are: the hash of these, not their numbers
-    triggering = sums_by(events.trigger_nodes, combined(kinds, levels.task_levels), events.num_nodes)
+    triggering = sums_by(
+        events.trigger_nodes, combined(kinds, levels.task_levels), events.num_nodes
+    )
     by_class = np.zeros(int(sharing.max(initial=-1)) + 1, dtype=np.uint64)
     known = sharing >= 0
     np.maximum.at(by_class, sharing[known], triggering[known])
@@ -89,13 +84,13 @@ def canonical_order(graph: TaskGraph, hashes: TaskHashes) -> IntArray:
     return np.concatenate((head, ordered)).astype(np.int64)
 
 
-def _write_twice(groups: IntArray, places: IntArray) -> np.ndarray:
+def _write_twice(groups: IntArray, places: IntArray) -> BoolColumn:
     """By task whether several of its group write to one place: layers that read other tensors."""
     order = np.lexsort((places, groups))
     same = (groups[order][1:] == groups[order][:-1]) & (places[order][1:] == places[order][:-1])
     flagged = np.zeros(int(groups.max(initial=-1)) + 1, dtype=np.bool_)
     flagged[groups[order][1:][same]] = True
-    found: np.ndarray = flagged[groups]
+    found: BoolColumn = flagged[groups]
     return found
 
 
@@ -109,9 +104,11 @@ def _kinds(graph: TaskGraph) -> HashArray:
     loose = np.array(
         [dims.setdefault((x.data_type, x.dims), len(dims)) for x in graph.layouts], dtype=np.int64
     )
-    codes = np.where(
-        tasks.slot_is_output, numbers[tasks.slot_layouts], loose[tasks.slot_layouts]
-    ) if len(numbers) else np.empty(0, dtype=np.int64)
+    codes = (
+        np.where(tasks.slot_is_output, numbers[tasks.slot_layouts], loose[tasks.slot_layouts])
+        if len(numbers)
+        else np.empty(0, dtype=np.int64)
+    )
     sums = np.zeros(tasks.num_slots + 1, dtype=np.uint64)
     np.cumsum(combined(codes, position), out=sums[1:])
     slots = sums[tasks.slot_starts[1:]] - sums[tasks.slot_starts[:-1]]
@@ -148,7 +145,8 @@ def _places(graph: TaskGraph) -> IntArray:
     place = total.copy()
     place[has_output] = tasks.slot_offsets[first_output[has_output]]
     coordinate = tasks.expert_offsets.astype(np.int64)
-    return np.where(coordinate >= 0, coordinate, 0) * (1 << 40) + place
+    found: IntArray = np.where(coordinate >= 0, coordinate, 0) * (1 << 40) + place
+    return found
 
 
 def _reordered(graph: TaskGraph, order: IntArray) -> TaskGraph:
@@ -183,10 +181,10 @@ def _reordered(graph: TaskGraph, order: IntArray) -> TaskGraph:
     return replace(graph, tasks=moved)
 
 
-def _renumbered(event_ids: np.ndarray, index: IntArray) -> np.ndarray:
+def _renumbered(event_ids: UInt64Column, index: IntArray) -> UInt64Column:
     old = ids.event_indices(event_ids)
     named = (old >= 0) & (old < len(index))
-    found = event_ids.copy()
+    found: UInt64Column = event_ids.copy()
     high = event_ids[named] & ~np.uint64(ids.EVENT_INDEX_MASK)
     found[named] = high | index[old[named]].astype(np.uint64)
     return found

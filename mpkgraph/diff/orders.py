@@ -51,12 +51,12 @@ class Orders:
 
     def reversed(self) -> list[tuple[int, int]]:
         """Pairs that the left orders one way and the right the other."""
-        found = []
-        for number, after in enumerate(self.left):
-            for other in _bits(after & ~self.right[number]):
-                if self.right[other] >> number & 1 and not self.left[other] >> number & 1:
-                    found.append((number, other))
-        return found
+        return [
+            (number, other)
+            for number, after in enumerate(self.left)
+            for other in _bits(after & ~self.right[number])
+            if self.right[other] >> number & 1 and not self.left[other] >> number & 1
+        ]
 
 
 def _closed(side: Side, numbers: dict[int, int]) -> list[int]:
@@ -74,7 +74,8 @@ def _minimal(have: tuple[int, ...], lack: tuple[int, ...]) -> list[tuple[int, in
     missing = [x & ~y for x, y in zip(have, lack, strict=True)]
     before: dict[int, int] = {}
     found = []
-    for number, rest in enumerate(missing):
+    for number, all_missing in enumerate(missing):
+        rest = all_missing
         while rest:
             # What comes first in the order that is there has nothing missing in between
             other = _first(rest, have)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -57,6 +57,20 @@ class Change:
     tensor: str | None = None
     num_tasks: int | None = None
     """Tasks that it concerns, where not all of the operator's."""
+
+    @classmethod
+    def between(
+        cls,
+        aspect: str,
+        what: str,
+        sides: Sequence[Any],
+        slot: int | None = None,
+        tensor: str | None = None,
+        num_tasks: int | None = None,
+    ) -> Change:
+        """A change between the two values of `sides`."""
+        left, right = sides
+        return cls(aspect, what, left, right, slot, tensor, num_tasks)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -143,6 +157,11 @@ class EdgeChange:
     num_alike: int = 1
     what: str | None = None
     """What differs where the numbers do not."""
+
+    @property
+    def ends_graph(self) -> bool:
+        """Whether the consumer is the end of the graph, on which nothing waits."""
+        return self.consumer_left is None and self.consumer_right is None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -257,7 +276,7 @@ class Cost:
 
     @property
     def ratio(self) -> float | None:
-        """right / left - 1; None where that is no number."""
+        """Right / left - 1; None where that is no number."""
         if not self.left or self.right is None:
             return None
         return self.right / self.left - 1

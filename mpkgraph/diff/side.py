@@ -133,7 +133,7 @@ class Side:
     @property
     def _by_order(self) -> tuple[tuple[int, ...], ...]:
         levels = self.view.levels.task_levels
-        depths = [int(levels[x.task_ids].min(initial=0)) for x in self.operators]
+        depths = [int(levels[x.task_ids].max(initial=-1)) for x in self.operators]
         writers: dict[str, list[int]] = {}
         for operator in sorted(self.operators, key=lambda x: (-depths[x.index], x.index)):
             for slot in operator.outputs:

@@ -250,6 +250,4 @@ _ALL_CODES = (
 
 
 def _pattern(named: tuple[tuple[tuple[str, ...], ...], ...]) -> object:
-    return tuple(
-        tuple(tuple(map(without_layer_number, names)) for names in part) for part in named
-    )
+    return tuple(tuple(tuple(map(without_layer_number, names)) for names in part) for part in named)

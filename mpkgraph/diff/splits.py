@@ -36,7 +36,7 @@ def find_regroupings(
         parts = _parts(left, right, one, [x for x in matching.added if x not in taken], own, names)
         if parts:
             taken |= set(parts)
-            found.append(Regrouping(True, (one,), tuple(sorted(parts))))
+            found.append(Regrouping(is_split=True, left=(one,), right=tuple(sorted(parts))))
     taken = {x for y in found for x in y.left}
     back = TensorNames(names.left_of)
     for other in _ordered(right, range(len(right.operators))):
@@ -45,7 +45,7 @@ def find_regroupings(
         parts = _parts(right, left, other, free, own, back)
         if parts:
             taken |= set(parts)
-            found.append(Regrouping(False, tuple(sorted(parts)), (other,)))
+            found.append(Regrouping(is_split=False, left=tuple(sorted(parts)), right=(other,)))
     return found
 
 
@@ -72,12 +72,8 @@ def _parts(
     return candidates if written == _elements(whole) and written else []
 
 
-def _is_part(
-    side: Side, others: Side, whole: Operator, part: Operator, names: TensorNames
-) -> bool:
-    kinds = [
-        x.catalog.task_type_row(o.task_type).kind for x, o in ((side, whole), (others, part))
-    ]
+def _is_part(side: Side, others: Side, whole: Operator, part: Operator, names: TensorNames) -> bool:
+    kinds = [x.catalog.task_type_row(o.task_type).kind for x, o in ((side, whole), (others, part))]
     if kinds[0] != kinds[1]:
         return False
     outputs = [{n for s in x.outputs for n in s.base_ptrs} for x in (whole, part)]

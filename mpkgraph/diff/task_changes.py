@@ -30,9 +30,7 @@ _WIDE = ("expert_offset", "task_offset")
 class TaskComparer:
     """Compares the tasks of matched operators, slot by slot."""
 
-    def __init__(
-        self, left: Side, right: Side, tasks: Correspondence, names: TensorNames
-    ) -> None:
+    def __init__(self, left: Side, right: Side, tasks: Correspondence, names: TensorNames) -> None:
         self.sides = (left, right)
         self.tasks = tasks
         self.names = names
@@ -55,7 +53,7 @@ class TaskComparer:
         ]
         same = sizes[0] == sizes[1]
         found = []
-        for position in range(int(sizes[0][same].min(initial=0)) if same.any() else 0):
+        for position in range(int(sizes[0][same].min()) if same.any() else 0):
             places = starts[0][same] + position, starts[1][same] + position
             layouts = [x.slot_layouts[p] for x, p in zip(columns, places, strict=True)]
             offsets = [x.slot_offsets[p] for x, p in zip(columns, places, strict=True)]
@@ -72,14 +70,14 @@ class TaskComparer:
                         for side, x in zip(self.sides, layouts, strict=True)
                     ]
                     found.append(
-                        Change(aspect, what, *shown, position, slot.name, int(differ.sum()))
+                        Change.between(aspect, what, shown, position, slot.name, int(differ.sum()))
                     )
             moved = offsets[0] != offsets[1]
             if moved.any():
                 first = int(np.flatnonzero(moved)[0])
                 values = [int(x[first]) for x in offsets]
                 found.append(
-                    Change("tiles", "offset", *values, position, slot.name, int(moved.sum()))
+                    Change.between("tiles", "offset", values, position, slot.name, int(moved.sum()))
                 )
         return found
 
@@ -94,7 +92,7 @@ class TaskComparer:
             if differ.any():
                 first = int(np.flatnonzero(differ)[0])
                 shown = [int(x[first]) for x in values]
-                found.append(Change("metadata", name, *shown, num_tasks=int(differ.sum())))
+                found.append(Change.between("metadata", name, shown, num_tasks=int(differ.sum())))
         halves = [x for x in found if x.what not in _WIDE]
         return halves or found[:1]
 

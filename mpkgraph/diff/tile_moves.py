@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 from mpkgraph.diff.names import joined, pair_slots
 from mpkgraph.diff.result import TileMove
@@ -42,7 +43,7 @@ def _move(a: OperatorSlot, b: OperatorSlot) -> TileMove | None:
         if max(numbers) > MAX_TILES or min(numbers) < 1:
             return None
         counts = [counts[0] * numbers[0], counts[1] * numbers[1]]
-        here, moved = _kept(extent, tiles, numbers)
+        here, moved = _kept(tiles, numbers)
         kept *= here
         if moved is not None and example is None:
             low, high, source, target = moved
@@ -67,7 +68,7 @@ def _covered(dims: Sequence[int], tile: Sequence[int]) -> int:
 
 
 def _kept(
-    extent: int, tiles: tuple[int, int], numbers: Sequence[int]
+    tiles: tuple[int, int], numbers: Sequence[int]
 ) -> tuple[int, tuple[int, int, int, int] | None]:
     """Elements along one dim that stay, and the first piece that moves: from, to, tile, tile."""
     if tiles[0] == tiles[1]:
@@ -78,7 +79,7 @@ def _kept(
         | {*range(0, numbers[1] * tiles[1] + 1, tiles[1])}
     )
     limit = min(numbers[0] * tiles[0], numbers[1] * tiles[1])
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in pairwise(edges):
         if high <= limit:
             pieces.append((high - low, low, low // tiles[0], low // tiles[1]))
     taken: tuple[set[int], set[int]] = (set(), set())

@@ -26,7 +26,7 @@ def whole_changes(
         found.append(Change("fields", "null tasks", one.num_null_tasks, other.num_null_tasks))
     odd = [_odd_first_tasks(x) for x in (one, other)]
     if odd[0] != odd[1]:
-        found.append(Change("fields", "first_tasks that do not fit", *odd))
+        found.append(Change.between("fields", "first_tasks that do not fit", odd))
     tasks = np.flatnonzero(pairs.tasks >= 0)
     events = np.flatnonzero(pairs.events >= 0)
     found += _extras("all_tasks", one.tasks.extras, other.tasks.extras, tasks, pairs.tasks[tasks])
@@ -37,7 +37,7 @@ def whole_changes(
     for key in sorted(one.extras.keys() | other.extras.keys()):
         values = [x.extras.get(key) for x in (one, other)]
         if values[0] != values[1]:
-            found.append(Change("fields", key, *values))
+            found.append(Change.between("fields", key, values))
     if not explained:
         found += _events(one, other, events, pairs.events[events])
     return found
@@ -47,14 +47,14 @@ def _odd_first_tasks(graph: TaskGraph) -> int:
     """Tasks that are first and wait on something, or the other way round."""
     waiting = graph.tasks.dependent_indices[NUM_FIXED_TASKS:] >= 0
     idle = np.flatnonzero(~waiting & ~graph.tasks.is_null[NUM_FIXED_TASKS:]) + NUM_FIXED_TASKS
-    return len(np.setxor1d(idle, graph.first_tasks)) + len(graph.first_tasks) - len(
-        np.unique(graph.first_tasks)
+    return (
+        len(np.setxor1d(idle, graph.first_tasks))
+        + len(graph.first_tasks)
+        - len(np.unique(graph.first_tasks))
     )
 
 
-def _events(
-    one: TaskGraph, other: TaskGraph, lefts: IntArray, rights: IntArray
-) -> list[Change]:
+def _events(one: TaskGraph, other: TaskGraph, lefts: IntArray, rights: IntArray) -> list[Change]:
     found = []
     if one.num_events != other.num_events:
         found.append(Change("events", "number of events", one.num_events, other.num_events))
@@ -73,9 +73,10 @@ def _events(
             first = int(np.flatnonzero(differ)[0])
             values = int(a[lefts[first]]), int(b[rights[first]])
             found.append(
-                Change(
-                    "events", f"{name} of {int(differ.sum())} events, event {lefts[first]} first",
-                    *values,
+                Change.between(
+                    "events",
+                    f"{name} of {int(differ.sum())} events, event {lefts[first]} first",
+                    values,
                 )
             )
     return found
@@ -92,8 +93,7 @@ def _extras(
     for key in sorted(one.keys() | other.keys()):
         numbers: dict[bytes, int] = {}
         codes = [
-            _codes(x.get(key), places, numbers)
-            for x, places in ((one, lefts), (other, rights))
+            _codes(x.get(key), places, numbers) for x, places in ((one, lefts), (other, rights))
         ]
         differ = codes[0] != codes[1]
         if differ.any():
@@ -103,7 +103,7 @@ def _extras(
                 for x, places in ((one, lefts), (other, rights))
             ]
             found.append(
-                Change("fields", f"{where}: {key}", *values, num_tasks=int(differ.sum()))
+                Change.between("fields", f"{where}: {key}", values, num_tasks=int(differ.sum()))
             )
     return found
 
@@ -120,9 +120,7 @@ def _value(field: ExtraField | None, place: int) -> Any:
     return None if field is None or not field.has(place) else field.get(place)
 
 
-def _slot_extras(
-    left: Side, right: Side, tasks: IntArray, pairs: Correspondence
-) -> list[Change]:
+def _slot_extras(left: Side, right: Side, tasks: IntArray, pairs: Correspondence) -> list[Change]:
     numbers: dict[object, int] = {}
     codes = [
         np.array(
@@ -134,9 +132,7 @@ def _slot_extras(
     if len(numbers) < 2:
         return []
     sums = []
-    for side, code, ids in zip(
-        (left, right), codes, (tasks, pairs.tasks[tasks]), strict=True
-    ):
+    for side, code, ids in zip((left, right), codes, (tasks, pairs.tasks[tasks]), strict=True):
         columns = side.graph.tasks
         totals = np.zeros(columns.num_slots + 1, dtype=np.int64)
         np.cumsum(code[columns.slot_layouts] + 1, out=totals[1:])

@@ -73,9 +73,7 @@ class _Text:
 
     def _result(self, result: DiffResult, ranks: Sequence[int], *, several: bool) -> None:
         out = self.out
-        out.fields(
-            [("left", _side(result.left)), ("right", _side(result.right))], indent=0
-        )
+        out.fields([("left", _side(result.left)), ("right", _side(result.right))], indent=0)
         if several:
             out.line(f"{_ranks(ranks)}{' differ alike' * (len(ranks) > 1)}")
         style = {"fg": "green"} if result.is_equal else {"bold": True}
@@ -127,9 +125,7 @@ class _Text:
             for where, edge in words.edges_of(result, change)
         ]
         limit = len(rows) if self.full else MAX_DETAILS
-        out.fields(
-            [(label, self._cut(text)) for label, text in rows[:limit]], indent=6
-        )
+        out.fields([(label, self._cut(text)) for label, text in rows[:limit]], indent=6)
         if len(rows) > limit:
             self.cut = True
             out.line(f"      ... {count(len(rows) - limit, 'line')} more")
@@ -137,9 +133,7 @@ class _Text:
     def _events(self, result: DiffResult) -> None:
         shown = result.own_events
         if self.full:
-            told = {
-                id(edge) for x in result.operators for _, edge in words.edges_of(result, x)
-            }
+            told = {id(edge) for x in result.operators for _, edge in words.edges_of(result, x)}
             shown = tuple(x for x in result.events if id(x) not in told)
         elif not result.operators and not result.tensors:
             shown = result.events
@@ -199,9 +193,7 @@ class _Text:
         note = "" if "names" not in result.ignored else "in all places: no difference"
         self._rows("renamed", (("=", x, f"-> {y}") for x, y in result.renamed), note)
 
-    def _rows(
-        self, title: str, rows: Iterable[tuple[str, str, str]], note: str = ""
-    ) -> None:
+    def _rows(self, title: str, rows: Iterable[tuple[str, str, str]], note: str = "") -> None:
         found = list(rows)
         if not found:
             return

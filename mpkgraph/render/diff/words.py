@@ -36,6 +36,9 @@ KIND_WORDS = {
     "fused": "fused into one",
 }
 MAX_NAMES = 4
+_HEADLINE_COSTS = {"tasks", "depth", "makespan"}
+_LISTS = {"params", "variant_id", "input_map", "strides"}
+"""Facts that are no sizes."""
 
 
 def headline(result: DiffResult) -> str:
@@ -50,7 +53,9 @@ def headline(result: DiffResult) -> str:
         kinds.setdefault(change.kind, []).append(change)
     for kind, changes in kinds.items():
         total = sum(len(x.members) for x in changes)
-        alike = f" in {len(changes)} ways" if len(changes) < total else ""
+        alike = ""
+        if len(changes) < total:
+            alike = f" in {len(changes)} ways" if len(changes) > 1 else " alike"
         parts.append(f"{count(total, 'operator')} {kind}{alike}")
     if result.tensors:
         total = len({y for x in result.tensors for y in x.names or (x.left_name,)})
@@ -69,11 +74,11 @@ def headline(result: DiffResult) -> str:
 
 def cost_words(costs: Sequence[Cost]) -> list[str]:
     """Costs that differ, of those that a line has room for."""
-    found = []
-    for cost in costs:
-        if cost.is_changed and cost.name in {"tasks", "depth", "makespan"}:
-            found.append(f"{cost.name} {_signed(cost)}")
-    return found
+    return [
+        f"{cost.name} {_signed(cost)}"
+        for cost in costs
+        if cost.is_changed and cost.name in _HEADLINE_COSTS
+    ]
 
 
 def _signed(cost: Cost) -> str:
@@ -124,7 +129,8 @@ def where_words(change: OperatorChange) -> str:
 
 
 def layer_words(layers: Sequence[int]) -> str:
-    """
+    """Numbers of model layers, runs of them short.
+
     >>> layer_words((0, 1, 2, 5))
     'layers 0-2, 5'
     """
@@ -141,8 +147,10 @@ def layer_words(layers: Sequence[int]) -> str:
 def change_words(change: Change) -> tuple[str, str]:
     """A label and what differs."""
     left, right = value_words(change.left), value_words(change.right)
+    if change.what in _LISTS:
+        left, right = (f"({', '.join(map(str, x))})" for x in (change.left, change.right))
     label, subject = change.what, ""
-    if change.tensor is not None and change.what not in {"after"}:
+    if change.tensor is not None and change.what != "after":
         subject = f"{change.tensor}: "
     if change.what.endswith(" reads"):
         return "reader", f"{change.what} {right}, no longer {left}"
@@ -156,9 +164,7 @@ def value_words(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{k} {value_words(v)}" for k, v in value.items())
     if isinstance(value, (list, tuple)):
-        if all(isinstance(x, int) for x in value):
-            if any(x < 0 for x in value) or not value:
-                return f"({', '.join(map(str, value))})"
+        if value and all(isinstance(x, int) and x >= 0 for x in value):
             return "x".join(map(str, value))
         return ", ".join(map(value_words, value))
     if isinstance(value, int) and not isinstance(value, bool):
@@ -185,12 +191,21 @@ def edge_words(change: EdgeChange) -> str:
     if change.left is None or change.right is None:
         side = change.left or change.right
         words = "" if side is None else _edge(side)
+        if side is not None and change.ends_graph:
+            words = count(side.num_triggering, "task")
         return f"{words} -> none" if change.right is None else f"none -> {words}"
     left, right = change.left, change.right
+    if change.ends_graph and left.triggers == right.triggers:
+        return f"{left.num_triggering:,} -> {count(right.num_triggering, 'task')}"
+    counts = (left.num_events, left.triggers), (right.num_events, right.triggers)
+    waits = f"{left.num_waiting:,} -> {count(right.num_waiting, 'task')} wait"
+    if counts[0] == counts[1]:
+        if left.num_waiting != right.num_waiting:
+            return f"{_edge(left)}: {waits}"
+        triggering = f"{left.num_triggering:,} -> {count(right.num_triggering, 'task')} trigger"
+        return f"{_edge(left)}: {triggering}"
     words = f"{_edge(left)} -> {_edge(right)}"
-    if left.num_waiting != right.num_waiting:
-        words += f"; {left.num_waiting:,} -> {count(right.num_waiting, 'task')} wait"
-    return words
+    return words if left.num_waiting == right.num_waiting else f"{words}; {waits}"
 
 
 def _edge(edge: Edge) -> str:
