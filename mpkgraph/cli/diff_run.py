@@ -34,11 +34,36 @@ def run_diff(request: DiffRequest) -> int:
         strict_names=request.strict_names,
     )
     _check(request, form)
+    if request.apply_ is not None:
+        return _apply(request, request.apply_)
     path = None if request.output == STDIN else request.output
     report, comparisons = _report(request, options)
+    if request.patch is not None:
+        from mpkgraph.diff.patch_file import save_patches
+
+        save_patches(comparisons, request.patch)
     _render(report, request, Output(form, path, request.color))
-    del comparisons
     return 0 if report.is_equal else DIFFERENT
+
+
+def _apply(request: DiffRequest, patch: str) -> int:
+    """`--apply`: the right graph of a patch, from the left one."""
+    from mpkgraph.diff.patch_file import apply_patches, load_patches
+    from mpkgraph.io.writer import save_graph
+
+    if request.output is None:
+        raise UsageError("--apply writes a graph", remedy="Name its file with -o FILE")
+    patches = load_patches(patch)
+    graphs = [x.graph for x in _pipeline(request, 0, []).ranks]
+    made = apply_patches(patches, graphs, patch)
+    if len(made) == 1:
+        save_graph(made[0], request.output)
+        return 0
+    folder = Path(request.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    for graph in made:
+        save_graph(graph, folder / f"task_graph_rank{graph.rank}.json")
+    return 0
 
 
 def _check(request: DiffRequest, form: str) -> None:
@@ -52,7 +77,10 @@ def _check(request: DiffRequest, form: str) -> None:
         )
     if len(sources) > 2:
         raise UsageError(f"{len(sources)} sources", remedy="Give a left one and a right one")
-    if len(sources) == 1 and not (request.ranks or request.is_planned_apart):
+    if request.apply_ is not None:
+        if len(sources) > 1 or request.patch or request.draw or form != "text" or request.stat:
+            raise UsageError("--apply takes LEFT and -o FILE alone")
+    elif len(sources) == 1 and not (request.ranks or request.is_planned_apart):
         raise UsageError(
             "there is no right side",
             remedy="Name it; or compare two ranks with --ranks L R, or plan the left twice with "
@@ -60,7 +88,8 @@ def _check(request: DiffRequest, form: str) -> None:
         )
     if sources.count(STDIN) > 1:
         raise UsageError("standard input can be one side only", remedy="Name a file")
-    for name in (request.output, request.patch, request.draw):
+    written = (request.output, request.patch, request.draw)
+    for name in written:
         if name is None or not Path(name).exists():
             continue
         for source in sources:

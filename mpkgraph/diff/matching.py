@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from mpkgraph.diff.fingerprints import Fingerprints
 from mpkgraph.diff.side import Side
@@ -30,7 +31,7 @@ class Matching:
     num_by_stage: dict[str, int]
     """How many pairs each stage found."""
 
-    @property
+    @cached_property
     def right_of(self) -> dict[int, int]:
         return dict(self.pairs)
 
