@@ -14,7 +14,7 @@ from mpkgraph.cli.options import (
     target_options,
 )
 
-FORMATS = ("text", "json", "html", "dot")
+FORMATS = ("text", "json")
 
 
 @click.command(
@@ -72,13 +72,6 @@ FORMATS = ("text", "json", "html", "dot")
     help="Apply a patch to LEFT and write the right graph to -o FILE.",
 )
 @click.option(
-    "--draw",
-    metavar="FILE",
-    type=click.Path(dir_okay=False),
-    help="Draw both graphs as one: green is new, red is gone, amber differs (.dot, .svg, .png, "
-    ".pdf).",
-)
-@click.option(
     "--left-set",
     metavar="NAME=VALUE",
     multiple=True,
@@ -113,7 +106,7 @@ FORMATS = ("text", "json", "html", "dot")
     "--format",
     "form",
     type=click.Choice(FORMATS),
-    help="text (default), json, html (side by side, one file), dot (as --draw).",
+    help="text (default) or json.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option(

@@ -24,7 +24,6 @@ class DiffRequest:
     ranks: tuple[int, int] | None
     patch: str | None
     apply_: str | None
-    draw: str | None
     left_set: tuple[str, ...]
     right_set: tuple[str, ...]
     left_target: str | None
@@ -52,6 +51,7 @@ class DiffRequest:
     as_json: bool
     output: str | None
     color: bool | None
+    draw: str | None = None
 
     @property
     def chosen_form(self) -> str:

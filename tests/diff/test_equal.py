@@ -1,0 +1,110 @@
+"""What is no difference: other numbers, another order, names that differ alike; and the same file.
+
+The graphs are Mirage's own; `diff(g, g)` and `diff(g, rewritten g)` are empty.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+
+import numpy as np
+import pytest
+
+import mpkgraph
+from mpkgraph.diff.compare import compare
+from mpkgraph.diff.options import DiffOptions
+from mpkgraph.diff.side import Side
+from tests import goldens
+from tests.mutations.graph_faults import permuted
+from tests.mutations.preserving import _with_events, renumbered, with_other_names
+from tests.mutations.subjects import model_subjects, small_subjects
+
+SUBJECTS = (*small_subjects(), *model_subjects()[:3])
+by_golden = pytest.mark.parametrize("golden", goldens.graphs(max_bytes=120_000), ids=str)
+
+
+def in_blocks(rng, graph):
+    """Tasks of one event in another order among themselves."""
+    order, waits = np.arange(graph.num_tasks), graph.tasks.dependent_indices
+    start = 2
+    while start < graph.num_tasks:
+        stop = start
+        while stop < graph.num_tasks and waits[stop] == waits[start]:
+            stop += 1
+        block = list(range(start, stop))
+        rng.shuffle(block)
+        order[start:stop] = block
+        start = stop
+    return _with_events(permuted(graph, order), np.arange(graph.num_events))
+
+
+def assert_equal(left, right, **options):
+    result = compare(left, right, DiffOptions(**options)).result
+    shown = result.to_json()
+    for key in ("operators", "tensors", "events", "other"):
+        assert not shown[key], key
+    assert result.is_equal
+
+
+@by_golden
+def test_same_graph(golden):
+    graph = mpkgraph.read(golden.graph_path)
+    assert_equal(Side.of(graph), Side.of(graph), strict_names=True)
+
+
+@by_golden
+def test_renumbered(golden):
+    graph, rng = mpkgraph.read(golden.graph_path), Random(str(golden))
+    try:
+        other = renumbered(rng, graph)
+    except ValueError:
+        pytest.skip("the graph waits in a circle")
+    assert_equal(Side.of(graph), Side.of(other), strict_names=True)
+    assert_equal(Side.of(graph), Side.of(with_other_names(rng, other)))
+
+
+@by_golden
+def test_renamed(golden):
+    graph = mpkgraph.read(golden.graph_path)
+    other = with_other_names(Random(str(golden)), graph)
+    assert_equal(Side.of(graph), Side.of(other))
+    assert_equal(Side.of(graph), Side.of(other), ignore_names=True)
+
+
+@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda x: x.name)
+def test_shuffled_examples(subject):
+    rng = Random(subject.name)
+    graph = subject.graph
+    for other in (renumbered(rng, graph), in_blocks(rng, graph)):
+        assert_equal(Side.of(graph), Side.of(other), strict_names=True)
+        assert_equal(Side.of(graph), Side.of(with_other_names(rng, other)))
+        assert_equal(Side.of(other), Side.of(graph), ignore_names=True)
+
+
+def test_renaming_is_told_and_counts_when_asked():
+    graph = small_subjects()[0].graph
+    layouts = tuple(
+        x if x.is_null else replace(x, base_ptr=f"new_{x.base_ptr}") for x in graph.layouts
+    )
+    other = replace(graph, layouts=layouts)
+    result = compare(Side.of(graph), Side.of(other)).result
+    assert result.is_equal
+    assert set(result.renamed) == {(x, f"new_{x}") for x in graph.tensors}
+    strict = compare(Side.of(graph), Side.of(other), DiffOptions(strict_names=True)).result
+    assert not strict.is_equal
+    assert strict.num_differences == len(graph.tensors)
+
+
+def test_names_that_changed_places_differ():
+    """Two tensors of the caller are told apart by their names."""
+    graph = small_subjects()[1].graph
+    one, two = graph.tensors[:2]
+    swap = {one: two, two: one}
+    layouts = tuple(
+        x if x.base_ptr not in swap else replace(x, base_ptr=swap[x.base_ptr])
+        for x in graph.layouts
+    )
+    other = replace(graph, layouts=layouts)
+    assert not compare(Side.of(graph), Side.of(other)).result.is_equal
+    assert_equal(Side.of(graph), Side.of(other), ignore_names=True)
