@@ -125,7 +125,8 @@ def _pipeline(request: DiffRequest, side: int, notes: list[str]) -> Pipeline:
     from mpkgraph.cli.verify_sources import SourceReader, kind_of
 
     own = request.of_side(side)
-    if kind_of(own.sources[0]) == "graph":
+    kind = kind_of(own.sources[0])
+    if kind == "graph" or (kind == "folder" and _has_graphs(own.sources[0])):
         # What the other side is planned with does nothing here
         own = replace(
             own,
@@ -150,6 +151,10 @@ def _pipeline(request: DiffRequest, side: int, notes: list[str]) -> Pipeline:
             remedy="Compile into a directory, and name the graph's file in it",
         )
     return found[0]
+
+
+def _has_graphs(folder: str) -> bool:
+    return any(Path(folder).glob("task_graph_rank*.json*"))
 
 
 def _sides(pipeline: Pipeline) -> Mapping[int, Side]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -225,11 +226,24 @@ class Side:
 
     def subject(self, operator: Operator) -> str:
         """What tells an operator from its like: a tensor that only it has, else its output."""
-        names = [*self.weights(operator), *(n for s in operator.outputs for n in s.base_ptrs)]
-        names += [n for s in operator.inputs for n in s.base_ptrs]
-        if not names:
-            return ""
-        return min(names, key=lambda name: (self._uses[name], names.index(name)))
+        weights = self.weights(operator)
+        outputs = [n for slot in operator.outputs for n in slot.base_ptrs]
+        inputs = [n for slot in operator.inputs for n in slot.base_ptrs]
+        for names in (weights, outputs, inputs):
+            if names:
+                # The largest of the weights: a linear is known by its matrix, not its input
+                return min(names, key=lambda x: (self._uses[x], -self._sizes[x], names.index(x)))
+        return ""
+
+    @cached_property
+    def _sizes(self) -> dict[str, int]:
+        """By tensor its elements, as far as operators tell."""
+        found: dict[str, int] = {}
+        for operator in self.operators:
+            for slot in operator.slots:
+                for name in slot.base_ptrs:
+                    found[name] = max(found.get(name, 0), math.prod(slot.tensor_dims))
+        return found
 
     @cached_property
     def _uses(self) -> dict[str, int]:

@@ -113,17 +113,7 @@ class _Text:
             rows.append(
                 ("grid", f"{words.value_words(ref.grid_dim)}, {count(ref.num_tasks, 'task')}")
             )
-        moved = {x.slot for x in change.tiles}
-        rows += [("tiles", words.move_words(x)) for x in change.tiles]
-        rows += [
-            words.change_words(x)
-            for x in change.effects
-            if not (x.what == "tile" and x.slot in moved)
-        ]
-        rows += [
-            ("events", f"{where}: {words.edge_words(edge)}")
-            for where, edge in words.edges_of(result, change)
-        ]
+        rows += words.effect_rows(result, change)
         limit = len(rows) if self.full else MAX_DETAILS
         out.fields([(label, self._cut(text)) for label, text in rows[:limit]], indent=6)
         if len(rows) > limit:

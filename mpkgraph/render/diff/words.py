@@ -149,7 +149,7 @@ def change_words(change: Change) -> tuple[str, str]:
     left, right = value_words(change.left), value_words(change.right)
     if change.what in _LISTS:
         left, right = (f"({', '.join(map(str, x))})" for x in (change.left, change.right))
-    label, subject = change.what, ""
+    label, subject = "tasks" if change.what == "num_tasks" else change.what, ""
     if change.tensor is not None and change.what != "after":
         subject = f"{change.tensor}: "
     if change.what.endswith(" reads"):
@@ -226,6 +226,17 @@ def edges_of(result: DiffResult, change: OperatorChange) -> list[tuple[str, Edge
         elif edge.consumer_left in lefts or edge.consumer_right in rights:
             found.append((f"from {edge.producer}", edge))
     return found
+
+
+def effect_rows(result: DiffResult, change: OperatorChange) -> list[tuple[str, str]]:
+    """What follows from an operator's change: tasks, tiles, events, then the rest."""
+    moved = {x.slot for x in change.tiles}
+    rest = [x for x in change.effects if not (x.what == "tile" and x.slot in moved)]
+    rows = [change_words(x) for x in rest if x.what == "num_tasks"]
+    rows += [("tiles", move_words(x)) for x in change.tiles]
+    rows += [("events", f"{where}: {edge_words(edge)}") for where, edge in edges_of(result, change)]
+    rows += [change_words(x) for x in rest if x.what != "num_tasks"]
+    return rows
 
 
 def tensor_words(change: TensorChange) -> tuple[str, str]:
