@@ -9,7 +9,7 @@ import pytest
 from tests.diff.edits import EDITS, run_edit
 from tests.mutations.subjects import model_subjects, small_subjects
 
-COUNT = 4
+COUNT = 3
 SUBJECTS = (*small_subjects(), *model_subjects()[:5])
 ALONE_RATES = {
     # A padded row and a longer one are the same strides: tiles that cover a part leave it open

@@ -20,8 +20,8 @@ from tests.mutations.graph_faults import permuted
 from tests.mutations.preserving import _with_events, renumbered, with_other_names
 from tests.mutations.subjects import model_subjects, small_subjects
 
-SUBJECTS = (*small_subjects(), *model_subjects()[:3])
-by_golden = pytest.mark.parametrize("golden", goldens.graphs(max_bytes=120_000), ids=str)
+SUBJECTS = (*small_subjects(), *model_subjects()[:2])
+by_golden = pytest.mark.parametrize("golden", goldens.graphs(max_bytes=60_000), ids=str)
 
 
 def in_blocks(rng, graph):
