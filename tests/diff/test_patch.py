@@ -21,7 +21,7 @@ from tests.diff.edits import EDITS, text_of
 from tests.mutations.preserving import REWRITES, renumbered, rewritten, with_other_names
 from tests.mutations.subjects import model_subjects, small_subjects
 
-SUBJECTS = (*small_subjects(), *model_subjects()[:2])
+SUBJECTS = (*small_subjects(), *model_subjects()[:3])
 
 
 def patch_between(left, right):
