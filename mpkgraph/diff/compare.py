@@ -14,6 +14,7 @@ from mpkgraph.diff.names import TensorNames, match_names
 from mpkgraph.diff.operator_changes import OperatorComparer
 from mpkgraph.diff.options import DiffOptions
 from mpkgraph.diff.orders import Orders
+from mpkgraph.diff.overview import Overview, overview_of
 from mpkgraph.diff.result import DiffResult, EdgeChange, OrderChange, OrderKind, SideFacts
 from mpkgraph.diff.side import Side
 from mpkgraph.diff.whole import whole_changes
@@ -31,6 +32,8 @@ class Comparison:
     names: TensorNames
     tasks: Correspondence
     result: DiffResult
+    overview: Overview
+    """Operators side by side, for pictures."""
     is_original: bool = True
     """Whether the operators are those that the sides came with, not recovered anew."""
 
@@ -50,8 +53,9 @@ def compare(left: Side, right: Side, options: DiffOptions = DEFAULT_OPTIONS) -> 
     names = match_names(left, right, matching, ignore_names=options.ignore_names)
     tasks = find_correspondence(left, right, matching)
     result = _result(left, right, matching, names, tasks, options)
+    overview = overview_of(left, right, matching, result.operators)
     is_original = left is given[0] and right is given[1]
-    return Comparison(left, right, matching, names, tasks, result, is_original)
+    return Comparison(left, right, matching, names, tasks, result, overview, is_original)
 
 
 def _alike(left: Side, right: Side) -> tuple[Side, Side]:
