@@ -53,7 +53,7 @@ def compare(left: Side, right: Side, options: DiffOptions = DEFAULT_OPTIONS) -> 
     names = match_names(left, right, matching, ignore_names=options.ignore_names)
     tasks = find_correspondence(left, right, matching)
     result = _result(left, right, matching, names, tasks, options)
-    overview = overview_of(left, right, matching, result.operators)
+    overview = overview_of(left, right, matching, result.operators, result.tensors)
     is_original = left is given[0] and right is given[1]
     return Comparison(left, right, matching, names, tasks, result, overview, is_original)
 

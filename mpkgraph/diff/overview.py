@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from mpkgraph.diff.labels import ref_of
 from mpkgraph.diff.matching import Matching
-from mpkgraph.diff.result import OperatorChange, OperatorRef
+from mpkgraph.diff.result import OperatorChange, OperatorRef, TensorChange
 from mpkgraph.diff.side import Side
 
 Presence = Literal["both", "left", "right"]
@@ -25,6 +26,8 @@ class Row:
     """Which of the result's operator changes it is one of; None where it differs in nothing."""
     is_first: bool = False
     """Whether it is the one that the change is told of."""
+    tensors: bool = False
+    """Whether a tensor of it differs."""
 
     @property
     def presence(self) -> Presence:
@@ -52,10 +55,15 @@ class Overview:
 
 
 def overview_of(
-    left: Side, right: Side, matching: Matching, changes: tuple[OperatorChange, ...]
+    left: Side,
+    right: Side,
+    matching: Matching,
+    changes: Sequence[OperatorChange],
+    tensors: Sequence[TensorChange],
 ) -> Overview:
     """The rows in the left's order; what only the right has stands behind what it comes after."""
     sides = (left, right)
+    differing = {name for x in tensors for name in x.names or (x.left_name,)}
     of_change: tuple[dict[int, int], dict[int, int]] = ({}, {})
     first: tuple[set[int], set[int]] = (set(), set())
     for number, change in enumerate(changes):
@@ -91,6 +99,8 @@ def overview_of(
                 kind=sides[side].catalog.task_type_row(task_type).kind,
                 change=of_change[side].get(index),
                 is_first=index in first[side],
+                tensors=one is not None
+                and any(x.name in differing for x in left.operators[one].slots),
             )
         )
 

@@ -20,6 +20,7 @@ FILLS = {
     "moved": "#FCE5A8",
     "split": "#FCE5A8",
     "fused": "#FCE5A8",
+    "tensors": "#FFF8E1",
     "same": "#F5F6F8",
 }
 LINES = {"both": "#6F7680", "left": "#C4261D", "right": "#1A7F37"}
@@ -119,7 +120,7 @@ def _name(node: int) -> str:
 
 def _add_row(dot: graphviz.Digraph, number: int, row: Row, result: DiffResult) -> None:
     change = None if row.change is None else result.operators[row.change]
-    kind = "same" if change is None else change.kind
+    kind = ("tensors" if row.tensors else "same") if change is None else change.kind
     ref = row.left or row.right
     assert ref is not None
     title = words.operator_words(ref)
@@ -173,7 +174,7 @@ def _heading(result: DiffResult) -> str:
     lines = [f"{result.left.name} -> {result.right.name}", words.headline(result)]
     rows = [f"<B>{html_text(lines[0], limit=120)}</B>"]
     rows.append(f'<FONT POINT-SIZE="{SMALL}">{html_text(lines[1], limit=160)}</FONT>')
-    rows.append(_legend(["added", "removed", "changed", "same"]))
+    rows.append(_legend(["added", "removed", "changed", "tensors", "same"]))
     body = "".join(f'<TR><TD ALIGN="LEFT">{row}</TD></TR>' for row in rows)
     return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="2">{body}</TABLE>>'
 
@@ -183,6 +184,7 @@ def _legend(kinds: Iterable[str]) -> str:
         "added": "only on the right",
         "removed": "only on the left",
         "changed": "differs",
+        "tensors": "its tensors differ",
         "same": "the same",
     }
     cells = "".join(
