@@ -14,7 +14,7 @@ from mpkgraph.cli.options import (
     target_options,
 )
 
-FORMATS = ("text", "json")
+FORMATS = ("text", "json", "html", "dot")
 
 
 @click.command(
@@ -52,6 +52,12 @@ FORMATS = ("text", "json")
 )
 @click.option("--findings", is_flag=True, help="Also what static verify finds on one side only.")
 @click.option(
+    "--makespan",
+    is_flag=True,
+    help="Also the time that either side takes when MPK's runtime is simulated (see mpkgraph show "
+    "--schedule).",
+)
+@click.option(
     "--ranks",
     nargs=2,
     type=click.IntRange(0),
@@ -70,6 +76,13 @@ FORMATS = ("text", "json")
     metavar="PATCH",
     type=click.Path(dir_okay=False),
     help="Apply a patch to LEFT and write the right graph to -o FILE.",
+)
+@click.option(
+    "--draw",
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    help="Draw both graphs as one: green is new, red is gone, amber differs (.dot, .svg, .png, "
+    ".pdf).",
 )
 @click.option(
     "--left-set",
@@ -106,7 +119,7 @@ FORMATS = ("text", "json")
     "--format",
     "form",
     type=click.Choice(FORMATS),
-    help="text (default) or json.",
+    help="text (default), json, html (side by side, one file) or dot (as --draw).",
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option(

@@ -21,9 +21,11 @@ class DiffRequest:
     ignore_names: bool
     strict_names: bool
     findings: bool
+    makespan: bool
     ranks: tuple[int, int] | None
     patch: str | None
     apply_: str | None
+    draw: str | None
     left_set: tuple[str, ...]
     right_set: tuple[str, ...]
     left_target: str | None
@@ -51,7 +53,6 @@ class DiffRequest:
     as_json: bool
     output: str | None
     color: bool | None
-    draw: str | None = None
 
     @property
     def chosen_form(self) -> str:

@@ -7,12 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from mpkgraph.cli.diff_request import DiffRequest
 from mpkgraph.cli.output import Output
 from mpkgraph.diff.options import DiffOptions
 from mpkgraph.errors import UsageError
 from mpkgraph.io.identical import same_sha256
 from mpkgraph.io.source import STDIN
+from mpkgraph.render.escape import printable
 
 if TYPE_CHECKING:
     from mpkgraph.analysis.verify.report import Pipeline
@@ -42,7 +45,9 @@ def run_diff(request: DiffRequest) -> int:
         from mpkgraph.diff.patch_file import save_patches
 
         save_patches(comparisons, request.patch)
-    _render(report, request, Output(form, path, request.color))
+    if request.draw is not None:
+        _draw(request.draw, comparisons)
+    _render(report, comparisons, request, Output(form, path, request.color))
     return 0 if report.is_equal else DIFFERENT
 
 
@@ -102,10 +107,15 @@ def _check(request: DiffRequest, form: str) -> None:
 def _report(request: DiffRequest, options: DiffOptions) -> tuple[DiffReport, list[Comparison]]:
     from mpkgraph.diff.report import DiffReport, compare_ranks, report_of
 
+    if request.draw is not None:
+        from mpkgraph.render.graphviz import format_of
+
+        format_of(request.draw)  # a name that asks for no format is said before all else
     names = (request.sources[0], request.sources[-1])
     if len(request.sources) == 2 and not request.is_planned_apart and not request.ranks:
         found = same_sha256(*names)
-        if found is not None and request.patch is None and request.draw is None:
+        wants_more = request.patch or request.draw or request.chosen_form == "dot"
+        if found is not None and not wants_more:
             return DiffReport((), *names, sha256=found), []
     notes: list[str] = []
     pipelines = [_pipeline(request, side, notes) for side in (0, 1)]
@@ -117,6 +127,10 @@ def _report(request: DiffRequest, options: DiffOptions) -> tuple[DiffReport, lis
         from mpkgraph.diff.findings import with_findings
 
         comparisons = with_findings(comparisons, pipelines[0].ranks, pipelines[1].ranks)
+    if request.makespan:
+        from mpkgraph.cli.diff_makespan import with_makespan
+
+        comparisons = with_makespan(comparisons, request, pipelines[0].ranks, pipelines[1].ranks)
     report = report_of(comparisons, left, right, names, options, list(dict.fromkeys(notes)))
     return report, comparisons
 
@@ -173,7 +187,44 @@ def _sides(pipeline: Pipeline) -> Mapping[int, Side]:
     }
 
 
-def _render(report: DiffReport, request: DiffRequest, output: Output) -> None:
+def _draw(path: str, comparisons: list[Comparison]) -> None:
+    from mpkgraph.render.diff.overlay import to_dot
+    from mpkgraph.render.graphviz import format_of, render_dot
+
+    one = _one(comparisons)
+    warnings = render_dot(to_dot(one.result, one.overview), path, format_of(path))
+    for warning in warnings:
+        click.echo(f"mpkgraph: warning: {printable(warning)}", err=True)
+
+
+def _one(comparisons: list[Comparison]) -> Comparison:
+    """The rank that is drawn. Raises UsageError where there are several."""
+    if len(comparisons) > 1:
+        ranks = ", ".join(str(x.left.graph.rank) for x in comparisons)
+        raise UsageError(
+            f"a picture is of one rank, and there are {ranks}", remedy="Choose one with --rank"
+        )
+    if not comparisons:
+        raise UsageError("the sides have no rank in common", remedy="Choose two with --ranks")
+    return comparisons[0]
+
+
+def _render(
+    report: DiffReport, comparisons: list[Comparison], request: DiffRequest, output: Output
+) -> None:
+    if output.form == "html":
+        from mpkgraph.render.diff.html import report_html
+
+        with output.binary() as stream:
+            stream.write(report_html(report, [x.overview for x in comparisons]))
+        return
+    if output.form == "dot":
+        from mpkgraph.render.diff.overlay import to_dot
+
+        one = _one(comparisons)
+        with output.binary() as stream:
+            stream.write(to_dot(one.result, one.overview).encode("utf-8"))
+        return
     if output.form == "json":
         from mpkgraph.render.diff.json_form import report_json
 

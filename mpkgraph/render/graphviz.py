@@ -78,7 +78,18 @@ def render(
         )
     if format != "dot" and not force:
         check_size(len(drawing.nodes), len(drawing.edges))
-    text = to_dot(drawing).encode("utf-8")
+    return render_dot(to_dot(drawing), target, format, timeout_s=timeout_s)
+
+
+def render_dot(
+    dot_text: str,
+    target: PathLike | BinaryIO,
+    format: str,  # noqa: A002 - what everybody calls it
+    *,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+) -> tuple[str, ...]:
+    """`render` for a DOT text of any size."""
+    text = dot_text.encode("utf-8")
     if format == "dot":
         _write(target, text)
         return ()

@@ -97,6 +97,8 @@ def _result(result: DiffResult, overview: Overview) -> Iterator[str]:
         )
     note = "in all places: no difference" if "names" in result.ignored else ""
     yield from _list("Renamed", note, (("=", x, f"-> {y}") for x, y in result.renamed))
+    for text in result.notes:
+        yield f"<p class='soft'>{_text(text)}</p>"
     yield from _table(overview, result)
 
 

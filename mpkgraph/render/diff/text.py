@@ -90,6 +90,8 @@ class _Text:
         self._costs(result)
         self._findings(result)
         self._renamed(result)
+        for note in result.notes:
+            self.out.line(f"note: {printable(note)}")
 
     def _operators(self, result: DiffResult) -> None:
         if not result.operators:
