@@ -119,5 +119,6 @@ class DiffRequest:
             form=None,
             as_json=False,
             output=None,
+            tiles=None,
             color=None,
         )

@@ -132,7 +132,7 @@ def _list(title: str, note: str, rows: Iterable[tuple[str, str, str]]) -> Iterat
     yield f"<h2>{title} <small>{_text(note)}</small></h2><table>"
     for sign, label, text in found:
         yield (
-            f"<tr><td class='sign'>{html.escape(sign)}</td><td>{_text(label)}</td>"
+            f"<tr><td class='sign'>{html.escape(sign)}</td><td class='label'>{_text(label)}</td>"
             f"<td>{_text(text)}</td></tr>"
         )
     yield "</table>"

@@ -31,7 +31,10 @@ details.added > summary { background:var(--green) }
 details.removed > summary { background:var(--red) }
 details.changed > summary, details.moved > summary, details.split > summary,
 details.fused > summary { background:var(--amber) }
-.sign { display:inline-block; width:1.2em; font-family:ui-monospace,monospace; font-weight:bold }
+.sign { font-family:ui-monospace,monospace; font-weight:bold }
+summary .sign { display:inline-block; width:1.2em }
+td.sign { width:28px; text-align:center } td.label { min-width:150px }
+td.sign a { color:inherit; text-decoration:none }
 .rows { display:grid; grid-template-columns:minmax(70px,max-content) 1fr; gap:2px 14px;
   margin:8px 14px 10px }
 .rows dt { color:var(--soft); font-size:12px } .rows dd { margin:0 }
@@ -39,7 +42,7 @@ details.fused > summary { background:var(--amber) }
 table { border-collapse:collapse; width:100% } th { text-align:left; color:var(--soft);
   font-weight:normal; font-size:12px; padding:2px 8px }
 td { padding:2px 8px; border-top:1px solid var(--line); vertical-align:top }
-.side-by-side td { width:50% } .side-by-side td.sign { width:28px; text-align:center }
+.side-by-side td { width:50% } .side-by-side td.sign { width:28px }
 .side-by-side tbody.gap td { color:var(--soft); background:var(--band); text-align:center;
   cursor:pointer; font-family:inherit }
 tr.added td { background:var(--green) } tr.removed td { background:var(--red) }

@@ -85,7 +85,8 @@ def _signed(cost: Cost) -> str:
     ratio = cost.ratio
     if cost.left is None or cost.right is None:
         return "not known on one side"
-    number = f"{cost.right - cost.left:+,}"
+    change = cost.right - cost.left
+    number = f"{change:+,.1f} {cost.unit}" if isinstance(change, float) else f"{change:+,}"
     return number if ratio is None else f"{number} ({ratio:+.1%})"
 
 
