@@ -21,17 +21,17 @@ from mpkgraph.analysis.drawing.model_layers import model_layers
 from mpkgraph.analysis.structure import OperatorEdges
 from mpkgraph.model.operator import Operator
 
-CARD_WIDTH: Final = 176
-CARD_HEIGHT: Final = 92
-GRID_TOP: Final = 36
+CARD_WIDTH: Final = 192
+CARD_HEIGHT: Final = 96
+GRID_TOP: Final = 40
 """Below the card's two lines of text."""
-GRID_WIDTH: Final = 160
+GRID_WIDTH: Final = 176
 GRID_HEIGHT: Final = 48
-COLUMN_STEP: Final = 216
-LINE_STEP: Final = 116
+COLUMN_STEP: Final = 222
+LINE_STEP: Final = 118
 MAX_CELL: Final = 16
 """Cells of small grids do not grow beyond this."""
-MAX_COLUMNS: Final = 10
+MAX_COLUMNS: Final = 6
 """Cards in a line of a block: more would make a page that is wider than any screen."""
 MAX_STACK: Final = 5
 """Cards of one level that stand in one column; more take another column."""

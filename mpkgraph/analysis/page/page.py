@@ -75,7 +75,7 @@ def make_page(
     layout = lay_out(context.operators.operators, context.operator_edges)
     order = TaskOrder.of(context)
     columns = graph_columns(context, order)
-    title = Path(graph.source.path or "").name or "task graph"
+    title = _title(graph.source.path)
     header = {
         "title": title,
         "rank": graph.rank,
@@ -110,6 +110,13 @@ def make_page(
         "overlays": [_overlay(x, i, order, graph.num_tasks, columns) for i, x in enumerate(overlays)],
     }
     return Page(title, json_integers(header), tuple(columns), graph.tasks.num_slots)
+
+
+def _title(path: str | None) -> str:
+    """The file with its folder: all ranks and models have the same file names."""
+    if path is None:
+        return "task graph"
+    return "/".join(Path(path).absolute().parts[-2:])
 
 
 def _names(context: GraphContext) -> dict[str, Any]:

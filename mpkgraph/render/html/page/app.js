@@ -20,6 +20,7 @@ import { TileView } from "./tileview.js";
 
 const CLICK_SLOP = 4;
 const SETTLE_MS = 350;
+const MARGIN = 24;
 const THEMES = ["auto", "light", "dark"];
 
 class App {
@@ -183,7 +184,7 @@ class App {
     this.state.selection = selection;
     if (!values.at || !this.camera.set(values.at, this.size)) {
       if (selection && this.view === this.map && isFirst) this.reveal(false);
-      else this.camera.show(this.view.bounds, this.size, { smooth: false });
+      else this.camera.goTo(this.home(), false);
     }
     this.repaint();
     this.refresh();
@@ -202,10 +203,7 @@ class App {
     this.state.selection = selection;
     const row = this.selectedRow();
     const k = this.selectedOperator();
-    if (this.view !== this.map && (k < 0 || this.view.hit === undefined || (k !== this.view.k && move))) {
-      if (k >= 0) this.useView("tiles", k);
-      else if (selection?.kind !== "event" && selection?.kind !== "tensor") this.useView("map");
-    }
+    if (this.view !== this.map && k >= 0 && k !== this.view.k && move) this.useView("tiles", k);
     if (move && this.view === this.map && (row >= 0 || k >= 0)) this.reveal();
     this.repaint();
     this.refresh();
@@ -254,7 +252,7 @@ class App {
     else if (this.view.k !== operator) this.view = new TileView(this.graph, this.painter, operator);
     const known = this.cameras.get(this.viewKey());
     if (known) this.camera.goTo(known, false);
-    else this.camera.show(this.view.bounds, this.size, { smooth: false, maxScale: 1.4 });
+    else this.camera.goTo(this.home(), false);
     byId("to-map").hidden = name === "map";
     byId("where").textContent = name === "map" ? "" : `${operator} ${this.graph.operators[operator].name}`;
     this.canvas.setAttribute("aria-label", name === "map" ? "Map of operators" : `Tiles of operator ${operator}`);
@@ -289,6 +287,18 @@ class App {
   escape() {
     if (this.view !== this.map) this.openMap();
     else if (this.state.selection) this.go(null);
+  }
+
+  // Where a view opens: all of it, or its top where all of it could not be read.
+  home() {
+    const { bounds } = this.view;
+    const { width, height } = this.size;
+    const across = (width - 2 * MARGIN) / bounds.width;
+    const whole = Math.min(1.25, across, (height - 2 * MARGIN) / bounds.height);
+    const readable = Math.min(this.view === this.map ? 0.62 : 0.9, across);
+    const scale = Math.max(whole, readable);
+    const top = scale > whole ? MARGIN : (height - bounds.height * scale) / 2;
+    return { scale, x: (width - bounds.width * scale) / 2 - bounds.x * scale, y: top - bounds.y * scale };
   }
 
   fit() {
@@ -666,7 +676,6 @@ async function start() {
     const app = new App(new Graph(header, columns));
     byId("veil").remove();
     if (app.colouring.items.length) showTab(byId("tab-items"));
-    app.canvas.focus({ preventScroll: true });
     requestAnimationFrame(() => {
       app.openedMs = performance.now() - started;
       // For tests and for the curious

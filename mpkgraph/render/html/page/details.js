@@ -70,7 +70,7 @@ export class Details {
       this.head("task", String(id),
         k >= 0 ? this.button("Tiles", "Its operator's tiles (Enter)", () => app.openTiles(k)) : null,
         this.button("Order", "Light up all that it waits on and all that waits on it (o)", () => app.toggleOrder(), app.state.order),
-        this.button("Find", "Move the map there (.)", () => app.reveal())),
+        this.button("Locate", "Move the map there (.)", () => app.reveal())),
       facts([
         ["type", `${graph.typeName(type)} (${type})`],
         ["operator", k < 0 ? null : link(app, "operator", k, `${k} ${graph.operators[k].name}`)],
@@ -231,7 +231,7 @@ export class Details {
     return [
       this.head("operator", `${k} ${operator.name}`,
         this.button("Tiles", "Its tasks and tiles (Enter)", () => app.openTiles(k)),
-        this.button("Find", "Move the map there (.)", () => app.reveal())),
+        this.button("Locate", "Move the map there (.)", () => app.reveal())),
       facts([
         ["task type", `${graph.typeName(operator.type)} (${operator.type})`],
         ["layer method", operator.method],

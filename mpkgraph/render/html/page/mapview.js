@@ -77,6 +77,9 @@ export class MapView {
     }
     this.drawEdges(context, camera, seen, theme, app);
     for (const item of this.scene.items) {
+      if (item.x < right && item.x + item.width > left && item.y < bottom && item.y + item.height > top) {
+        this.drawTitle(context, camera, item, theme);
+      }
       if (item.folded || item.x > right || item.x + item.width < left || item.y > bottom || item.y + item.height < top) continue;
       for (const k of this.scene.members[item.block]) {
         const card = this.scene.card(k);
@@ -103,18 +106,24 @@ export class MapView {
     context.fill();
     if (s > 0.05) context.stroke();
     context.setLineDash([]);
-    const font = Math.min(13, 14 * s);
-    if (font < 6 || width < 60) {
-      // A folded frame of a far view still says that something is there
-      return;
-    }
-    context.fillStyle = theme.dim;
+  }
+
+  // Above the edges, which may run behind it; it stays in sight while its frame does.
+  drawTitle(context, camera, item, theme) {
+    const [x, y] = camera.toScreen(item.x, item.y);
+    const s = camera.scale;
+    const width = item.width * s;
+    const font = Math.min(13, 15 * s);
+    if (font < 5.5 || width < 60) return;
     context.font = `${font}px ${theme.font}`;
     context.textBaseline = "middle";
     const bar = (item.folded ? item.height : FRAME.title + 4) * s;
-    const sign = item.folded ? "▸" : "▾";
-    const visibleX = Math.max(x, Math.min(0, x + width - 200));
-    context.fillText(clip(context, `${sign} ${this.scene.title(item)}`, x + width - visibleX - 16), visibleX + 10, y + bar / 2);
+    const left = Math.max(x, Math.min(0, x + width - 200)) + 10;
+    const text = clip(context, `${item.folded ? "▸" : "▾"} ${this.scene.title(item)}`, x + width - left - 8);
+    context.fillStyle = theme.frame;
+    context.fillRect(left - 3, y + bar / 2 - font * 0.7, context.measureText(text).width + 6, font * 1.4);
+    context.fillStyle = theme.dim;
+    context.fillText(text, left, y + bar / 2);
   }
 
   drawEdges(context, camera, seen, theme, app) {
@@ -210,18 +219,19 @@ export class MapView {
   drawText(context, x, y, width, s, k, theme, texture) {
     if (width < TEXT_WIDTH) return;
     const operator = this.graph.operators[k];
-    const font = Math.min(12.5 * s, 16);
-    const room = Math.min(width, this.cardWidth * 1.4) - 12 * Math.min(s, 1.3) - 4;
+    const font = Math.min(13 * s, 16);
+    const left = x + 9 * Math.min(s, 1.3);
+    const room = x + width - left - 6;
     context.globalAlpha = texture && !texture.isLit ? 0.4 : 1;
     context.textBaseline = "middle";
     context.fillStyle = theme.text;
     context.font = `600 ${font}px ${theme.font}`;
-    context.fillText(clip(context, `${k} ${operator.name}`, Math.max(room, width - 16)), x + 9 * Math.min(s, 1.3), y + 11 * s);
+    context.fillText(clip(context, `${k} ${operator.name}`, room), left, y + 12 * s);
     if (width >= DETAIL_WIDTH) {
       context.fillStyle = theme.dim;
       context.font = `${font * 0.86}px ${theme.font}`;
       const size = operator.grid.map((n, a) => `${n}${operator.known[a] ? "" : "?"}`).join("×");
-      context.fillText(clip(context, `${size} · ${counted(operator.count, "task")}`, width - 16), x + 9 * Math.min(s, 1.3), y + 25 * s);
+      context.fillText(clip(context, `${size} · ${counted(operator.count, "task")}`, room), left, y + 28 * s);
     }
     context.globalAlpha = 1;
   }

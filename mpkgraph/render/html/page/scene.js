@@ -118,7 +118,7 @@ export class Scene {
       const card = this.card(k);
       if (!card.folded) return { key: k, x: card.x, y: card.y + cardHeight / 2, width: cardWidth, top: card.y };
       const { x, y, width, height, kind, block } = card.folded;
-      return { key: `${kind}${block}`, x: x + width / 2 - 60, y: y + height / 2, width: 120, top: y };
+      return { key: `${kind}${block}`, x: x + 4, y: y + height / 2, width: width - PAD, top: y };
     };
     for (let i = 0; i < producers.length; i++) {
       const tail = end(producers[i]);
@@ -174,9 +174,9 @@ export const FRAME = { title: TITLE, pad: PAD };
 function route(tail, head) {
   const from = tail.x + tail.width;
   if (head.x > from && Math.abs(head.y - tail.y) < 1) return [from, tail.y, head.x, head.y];
-  const out = from + 16;
-  const into = head.x - 14;
-  if (head.x > from && head.x - from < 60) return [from, tail.y, out + 4, tail.y, out + 4, head.y, head.x, head.y];
-  const level = head.top - 12;
+  const out = from + 9;
+  const into = head.x - 9;
+  if (head.x > from && head.x - from < 60) return [from, tail.y, out + 8, tail.y, out + 8, head.y, head.x, head.y];
+  const level = head.top - 9;
   return [from, tail.y, out, tail.y, out, level, into, level, into, head.y, head.x, head.y];
 }

@@ -3,17 +3,17 @@
 
 import { boxRects, planeOf, tileBox } from "./tiles.js";
 
-export const SIDE_WIDTH = 330;
-const MIDDLE_WIDTH = 190;
+export const SIDE_WIDTH = 264;
+const MIDDLE_WIDTH = 150;
 const MIN_HEIGHT = 54;
-const MAX_HEIGHT = 210;
-const GRID_WIDTH = 420;
+const MAX_HEIGHT = 180;
+const GRID_WIDTH = 288;
 const GRID_X = 0;
-export const SLOTS_X = 560;
-const SLOT_HEAD = 66;
-const VIEW_HEAD = 18;
+const MIN_SLOTS_X = 240;
+const SLOT_HEAD = 74;
+const VIEW_HEAD = 20;
 const SLOT_GAP = 44;
-const MAX_CELL = 36;
+const MAX_CELL = 32;
 
 export class TileScene {
   constructor(graph, k) {
@@ -24,6 +24,8 @@ export class TileScene {
     this.lines = graph.gridRows(k);
     this.cell = Math.min(MAX_CELL, GRID_WIDTH / columns, Math.max(600 / this.lines, GRID_WIDTH / columns / 4));
     this.gridRect = { x: GRID_X, y: 0, width: columns * this.cell, height: this.lines * this.cell };
+    this.slotsX = Math.max(MIN_SLOTS_X, this.gridRect.width + 48);
+    this.width = 2 * SIDE_WIDTH + MIDDLE_WIDTH;
     this.slots = graph.operators[k].slots.map((_, position) => this.makeSlot(position));
     let y = 0;
     for (const slot of this.slots) {
@@ -42,7 +44,7 @@ export class TileScene {
       y += slot.height + SLOT_GAP;
     }
     this.bounds = {
-      x: 0, y: -70, width: SLOTS_X + 2 * SIDE_WIDTH + MIDDLE_WIDTH,
+      x: 0, y: -70, width: this.slotsX + this.width,
       height: Math.max(y - SLOT_GAP, this.gridRect.height) + 90,
     };
   }
@@ -56,8 +58,8 @@ export class TileScene {
     const own = { uses: [{ k, position }], isOwn: true };
     const other = { uses: tensors.length ? this.partners(tensors, output) : [], isOwn: false };
     const [left, right] = output ? [own, other] : [other, own];
-    left.x = SLOTS_X;
-    right.x = SLOTS_X + SIDE_WIDTH + MIDDLE_WIDTH;
+    left.x = this.slotsX;
+    right.x = this.slotsX + SIDE_WIDTH + MIDDLE_WIDTH;
     for (const side of [left, right]) side.views = this.viewsOf(side.uses, new Set(tensors));
     return { position, output, tensors, left, right };
   }
@@ -158,7 +160,7 @@ export class TileScene {
     collect(slot.right, "waitsOn", "readers");
     slot.events = [...made.values()].filter((e) => e.writers.size && e.readers.size).sort((a, b) => a.event - b.event);
     slot.numLinks = slot.events.reduce((sum, e) => sum + e.writers.size + e.readers.size, 0);
-    const x = SLOTS_X + SIDE_WIDTH + MIDDLE_WIDTH / 2;
+    const x = this.slotsX + SIDE_WIDTH + MIDDLE_WIDTH / 2;
     const [from, to] = [slot.y + SLOT_HEAD + VIEW_HEAD, slot.y + slot.height];
     slot.events.forEach((event, i) => {
       event.x = x;
@@ -166,10 +168,12 @@ export class TileScene {
     });
   }
 
-  // Middle of a tile in the world.
-  middle(view, tile) {
+  // Where an edge touches a tile, in the world. Tall tiles are touched one lower than the other, so
+  // that edges of columns side by side do not run along one line.
+  touch(view, tile) {
     const [x, y, w, h] = tile.rects[0] ?? [0, 0, 1, 1];
-    return [view.x + (x + w / 2) * view.width, view.y + (y + h / 2) * view.height];
+    const share = h > 0.5 ? 0.15 + 0.7 * (x + w / 2) : 0.5;
+    return [view.x + (x + w / 2) * view.width, view.y + (y + h * share) * view.height];
   }
 
   // Tiles, with their view, of a row.
@@ -211,7 +215,7 @@ export class TileScene {
           if (found) return { kind: "tile", slot, side, view, tile: found, row: found.rows[0], k: this.graph.operatorOf[found.rows[0]] };
         }
       }
-      if (y < slot.y + SLOT_HEAD && x > SLOTS_X) return { kind: "slot", slot };
+      if (y < slot.y + SLOT_HEAD && x > this.slotsX) return { kind: "slot", slot };
     }
     return null;
   }

@@ -3,11 +3,11 @@
 import { css } from "./colours.js";
 import { clip, isLight } from "./mapview.js";
 import { counted } from "./scene.js";
-import { SIDE_WIDTH, SLOTS_X, TileScene } from "./tilescene.js";
+import { SIDE_WIDTH, TileScene } from "./tilescene.js";
 
 const MAX_LINKS = 700;
 const MAX_OUTLINED = 4000;
-const PRINT_FONT = 12;
+const MAX_FONT = 19;
 
 export class TileView {
   constructor(graph, painter, k) {
@@ -59,9 +59,9 @@ export class TileView {
     const [x, y] = camera.toScreen(0, 0);
     const cell = scene.cell * s;
     const operator = graph.operators[k];
-    this.label(context, `${k} ${operator.name}`, x, y - 44 * s, 15 * s, theme.text, 520 * s, true);
+    this.label(context, `${k} ${operator.name}`, x, y - 44 * s, 16 * s, theme.text, (scene.slotsX - 20) * s, true);
     const grid = `grid ${operator.grid.join("×")} · ${counted(operator.count, "task")}`;
-    this.label(context, grid, x, y - 22 * s, 12 * s, theme.dim, 520 * s);
+    this.label(context, grid, x, y - 22 * s, 13 * s, theme.dim, (scene.slotsX - 20) * s);
     if (texture) {
       context.imageSmoothingEnabled = cell < 1;
       context.drawImage(texture.canvas, x, y, scene.gridRect.width * s, scene.gridRect.height * s);
@@ -134,18 +134,18 @@ export class TileView {
     const { header, operators } = this.graph;
     const row = operators[this.k].slots[slot.position];
     const [, type, tile, whole, known, map, knownMap, name] = row;
-    const [x, y] = camera.toScreen(SLOTS_X, slot.y);
-    const width = (2 * SIDE_WIDTH + 190) * s;
+    const [x, y] = camera.toScreen(this.scene.slotsX, slot.y);
+    const width = this.scene.width * s;
     context.fillStyle = theme.line;
     context.fillRect(x, y - 8 * s, width, 1);
-    this.label(context, `${slot.output ? "output" : "input"} ${slot.position}  ${name}`, x, y + 10 * s, 14 * s, theme.text, width, true);
+    this.label(context, `${slot.output ? "output" : "input"} ${slot.position}  ${name}`, x, y + 10 * s, 15 * s, theme.text, width, true);
     const dims = whole.map((n, d) => `${known[d] ? "" : "≥"}${n}`).join("×");
     const splits = map.map((dim, axis) => `${"xyz"[axis]}${knownMap[axis] ? "" : "?"}→${dim < 0 ? "–" : dim}`).join(" ");
     const kind = (header.data_types[type] ?? ["none"])[0];
-    this.label(context, `${kind} ${dims || "no tensor"}, tiles ${tile.join("×")}, grid axis→dim ${splits}`, x, y + 29 * s, 11.5 * s, theme.dim, width);
+    this.label(context, `${kind} ${dims || "no tensor"}, tiles ${tile.join("×")}, grid axis→dim ${splits}`, x, y + 31 * s, 13 * s, theme.dim, width);
     for (const side of [slot.left, slot.right]) {
       const [sx] = camera.toScreen(side.x, 0);
-      this.label(context, this.sideTitle(slot, side), sx, y + 50 * s, 11.5 * s, theme.dim, SIDE_WIDTH * s);
+      this.label(context, this.sideTitle(slot, side), sx, y + 55 * s, 13 * s, theme.dim, SIDE_WIDTH * s);
     }
   }
 
@@ -164,7 +164,7 @@ export class TileView {
     const [tensor, , , dims, known] = this.graph.header.views[view.number];
     const shape = dims.map((n, d) => `${known[d] ? "" : "≥"}${n}`).join("×");
     const note = view.numUnplaced ? ", not boxes: by their first byte" : "";
-    this.label(context, `${this.graph.header.tensors[tensor]} ${shape}, ${counted(view.tiles.length, "tile")}${note}`, x, y - 8 * s, 10.5 * s, theme.dim, width);
+    this.label(context, `${this.graph.header.tensors[tensor]} ${shape}, ${counted(view.tiles.length, "tile")}${note}`, x, y - 8 * s, 12 * s, theme.dim, width);
     context.fillStyle = theme.card;
     context.fillRect(x, y, width, height);
     const drawn = view.tiles.length > MAX_OUTLINED ? Math.ceil(view.tiles.length / MAX_OUTLINED) : 1;
@@ -199,9 +199,9 @@ export class TileView {
   drawEvents(context, camera, slot, theme, lit, app) {
     if (!slot.events.length) {
       if (slot.left.uses.length && slot.right.uses.length && slot.tensors.length) {
-        const [x, y] = camera.toScreen(SLOTS_X + SIDE_WIDTH + 12, slot.y + slot.head + 34);
-        this.label(context, "no event in common:", x, y, 10.5 * camera.scale, theme.dim, 170 * camera.scale);
-        this.label(context, "ordered by others, if at all", x, y + 14 * camera.scale, 10.5 * camera.scale, theme.dim, 170 * camera.scale);
+        const [x, y] = camera.toScreen(this.scene.slotsX + SIDE_WIDTH + 12, slot.y + slot.head + 34);
+        this.label(context, "no event in common:", x, y, 11 * camera.scale, theme.dim, 132 * camera.scale);
+        this.label(context, "ordered by others, if at all", x, y + 15 * camera.scale, 11 * camera.scale, theme.dim, 132 * camera.scale);
       }
       return;
     }
@@ -239,8 +239,8 @@ export class TileView {
       }
     }
     if (slot.numLinks > MAX_LINKS && !lit.events.size) {
-      const [x, y] = camera.toScreen(SLOTS_X + SIDE_WIDTH + 30, slot.y + slot.head);
-      this.label(context, "point at a tile to see edges", x, y, 10 * camera.scale, theme.dim, 150 * camera.scale);
+      const [x, y] = camera.toScreen(this.scene.slotsX + SIDE_WIDTH + 8, slot.y + slot.head);
+      this.label(context, "point at a tile for its edges", x, y, 11 * camera.scale, theme.dim, 136 * camera.scale);
     }
   }
 
@@ -251,15 +251,12 @@ export class TileView {
     context.lineWidth = width;
     context.beginPath();
     for (const [view, tile, event] of links) {
-      const [mx, my] = this.scene.middle(view, tile);
-      const isLeft = view.x < event.x;
-      const edge = camera.toScreen(isLeft ? view.x + view.width : view.x, my);
-      const from = camera.toScreen(mx, my);
+      const from = camera.toScreen(...this.scene.touch(view, tile));
+      const edge = camera.toScreen(view.x < event.x ? view.x + view.width : view.x, 0)[0];
       const to = camera.toScreen(event.x, event.y);
-      const bend = (to[0] - edge[0]) / 2;
+      const bend = (to[0] - edge) * 0.7;
       context.moveTo(...from);
-      context.lineTo(...edge);
-      context.bezierCurveTo(edge[0] + bend, edge[1], to[0] - bend, to[1], ...to);
+      context.bezierCurveTo(edge, from[1], to[0] - bend, to[1], ...to);
     }
     context.stroke();
     context.globalAlpha = 1;
@@ -267,7 +264,7 @@ export class TileView {
 
   label(context, text, x, y, size, colour, width, bold = false) {
     if (size < 5.5) return;
-    context.font = `${bold ? "600 " : ""}${Math.min(size, 1.6 * PRINT_FONT)}px ${this.painter.theme.font}`;
+    context.font = `${bold ? "600 " : ""}${Math.min(size, MAX_FONT)}px ${this.painter.theme.font}`;
     context.fillStyle = colour;
     context.textBaseline = "middle";
     context.fillText(clip(context, text, width), x, y);
