@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mpkgraph._version import __version__
 
 if TYPE_CHECKING:
-    from mpkgraph.api import operators, read, read_all, summarise, verify
+    from mpkgraph.api import operators, read, read_all, save_page, summarise, verify
     from mpkgraph.catalog import Catalog
     from mpkgraph.errors import MpkGraphError
     from mpkgraph.io.reader import stream_graph as stream
@@ -41,6 +41,7 @@ __all__ = [
     "read",
     "read_all",
     "save",
+    "save_page",
     "stream",
     "summarise",
     "to_networkx",
@@ -60,6 +61,7 @@ _HOMES = {
     "read": ("mpkgraph.api", "read"),
     "read_all": ("mpkgraph.api", "read_all"),
     "save": ("mpkgraph.io.writer", "save_graph"),
+    "save_page": ("mpkgraph.api", "save_page"),
     "stream": ("mpkgraph.io.reader", "stream_graph"),
     "summarise": ("mpkgraph.api", "summarise"),
     "to_networkx": ("mpkgraph.views.networkx", "to_networkx"),

@@ -14,6 +14,7 @@ from mpkgraph.model.operator import OperatorSet
 from mpkgraph.model.record import PipelineRecord
 
 if TYPE_CHECKING:
+    from mpkgraph.analysis.page import Overlay
     from mpkgraph.analysis.summary import Summary
     from mpkgraph.analysis.verify.context import VerifyContext, VerifyOptions
     from mpkgraph.analysis.verify.run import VerifyResult
@@ -83,6 +84,32 @@ def summarise(
         operator_set = operators(graph, catalog=catalog)
     options = SummaryOptions(num_workers=num_workers)
     return summarise_graph(graph, operator_set, catalog=catalog, options=options)
+
+
+def save_page(
+    graph: TaskGraph,
+    path: PathLike,
+    operator_set: OperatorSet | None = None,
+    *,
+    record: PipelineRecord | None = None,
+    overlays: Sequence[Overlay] = (),
+    catalog: Catalog = DEFAULT,
+) -> None:
+    """Write `mpkgraph show --html`: one HTML file to look around in a graph.
+
+    `record` is the one that the operators are from, for the lines of the user's script. `overlays`
+    colour the page, the first one at the start (see `mpkgraph.analysis.page`).
+
+    Raises SelectionError for an overlay that does not fit the graph, GraphWriteError when the file
+    can't be written.
+    """
+    from mpkgraph.analysis.context import GraphContext
+    from mpkgraph.analysis.page import make_page
+    from mpkgraph.render.html import save_page as save
+
+    if operator_set is None:
+        operator_set = operators(graph, record, catalog=catalog)
+    save(make_page(GraphContext(graph, operator_set, catalog), record, overlays), path)
 
 
 def verify(

@@ -23,6 +23,8 @@ PARTNERS = {
     "what_if": (("schedule",), "--schedule"),
     "trace": (("schedule",), "--schedule"),
     "gantt": (("schedule",), "--schedule"),
+    "findings": (("html",), "--html FILE"),
+    "overlay": (("html",), "--html FILE"),
 }
 """Parameters of `show` that mean nothing alone: what they belong to (one of these), and how to ask
 for it."""

@@ -32,6 +32,9 @@ class ShowRequest:
     force: bool
     draw_timeout: float
     tiles: str | None
+    html: str | None
+    findings: bool
+    overlay: tuple[str, ...]
     extract: str | None
     workers: int | None
     schedulers: int | None

@@ -102,6 +102,23 @@ from mpkgraph.cli.request import LISTS, ShowRequest
     "--task marks some.",
 )
 @click.option(
+    "--html",
+    "html",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Write one HTML page to look around in, for any browser, without a network.",
+)
+@click.option(
+    "--findings", is_flag=True, help="Colour the page by what `mpkgraph verify` finds, with a list."
+)
+@click.option(
+    "--overlay",
+    multiple=True,
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Colour the page by a value or category for each task (JSON, see the docs). Repeatable.",
+)
+@click.option(
     "-x",
     "--extract",
     type=click.Path(dir_okay=False),

@@ -36,7 +36,11 @@ def run_show(request: ShowRequest) -> int:
         color=request.color,
     )
     _check(request, output)
-    if request.draw or request.extract:
+    if request.draw or request.extract or request.html:
+        if request.html:
+            from mpkgraph.cli.show_page import run_page
+
+            run_page(request, load_options(request))
         if request.draw:
             _draw(request)
         if request.extract:
@@ -89,10 +93,11 @@ def _check(request: ShowRequest, output: Output) -> None:
             ("--path", request.path_ends),
             ("--draw", request.draw),
             ("--extract", request.extract),
+            ("--html", request.html),
         )
         if wanted
     ]
-    if len(views) > 1 and set(views) != {"--draw", "--extract"}:
+    if len(views) > 1 and not set(views) <= {"--draw", "--extract", "--html"}:
         raise UsageError(f"{views[0]} and {views[1]} can't go together")
     if request.record is not None and request.no_record:
         raise UsageError("--record and --no-record can't go together")
@@ -104,9 +109,16 @@ def _check(request: ShowRequest, output: Output) -> None:
         )
     if request.schedulers is not None and request.workers is None and not request.schedule:
         raise UsageError("--schedulers needs the number of workers", remedy="Add --workers N")
-    if (request.draw or request.extract or request.tiles) and output.path is not None:
+    names_file = request.draw or request.extract or request.tiles or request.html
+    if names_file and output.path is not None:
         raise UsageError(
-            "-o has nothing to do here", remedy="--draw, --tiles and --extract name the file"
+            "-o has nothing to do here",
+            remedy="--draw, --tiles, --extract and --html name the file",
+        )
+    if request.html and request.has_selection and not (request.draw or request.extract):
+        raise UsageError(
+            "--html shows the whole graph",
+            remedy="Leave the selection out, or add it to the page's address: page.html#task=17",
         )
     if request.tiles and not (request.operator or request.task):
         raise UsageError(
@@ -131,6 +143,7 @@ def _check_overwrite(request: ShowRequest) -> None:
         request.draw,
         request.tiles,
         request.extract,
+        request.html,
         request.trace,
         request.gantt,
     )
@@ -397,7 +410,7 @@ def _draw(request: ShowRequest) -> None:
         drawing, target, wanted, timeout_s=request.draw_timeout, force=request.force
     ):
         click.echo(f"mpkgraph: dot: {printable(warning)}", err=True)
-    _wrote(target)
+    wrote(target)
 
 
 def _extract(request: ShowRequest) -> None:
@@ -413,10 +426,11 @@ def _extract(request: ShowRequest) -> None:
     target = request.extract or ""
     graph = extract(loaded.graph, chosen).graph
     save_graph(graph, target)
-    _wrote(target, f"{graph.num_tasks:,} tasks, {graph.num_events:,} events")
+    wrote(target, f"{graph.num_tasks:,} tasks, {graph.num_events:,} events")
 
 
-def _wrote(path: str, note: str = "") -> None:
+def wrote(path: str, note: str = "") -> None:
+    """Says on standard error that a file is there."""
     click.echo(f"wrote {printable(path)}{': ' if note else ''}{note}", err=True)
 
 

@@ -48,9 +48,7 @@ class TaskOrder:
         rest = np.flatnonzero(operators.task_operators < 0)
         order = np.concatenate([*(x.task_ids for x in operators), rest]).astype(np.int64)
         starts, sizes = tasks.slot_starts[:-1], np.diff(tasks.slot_starts)
-        slots = [
-            (starts[x.task_ids] + np.arange(len(x.slots))[:, None]).ravel() for x in operators
-        ]
+        slots = [(starts[x.task_ids] + np.arange(len(x.slots))[:, None]).ravel() for x in operators]
         slots.append(expand_ranges(starts[rest], sizes[rest]))
         cells = [grid_places(x) for x in operators]
         cells.append(np.zeros(len(rest), dtype=np.int64))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
 import numpy as np
 
 from mpkgraph.analysis.page.overlay import Category, Overlay, OverlayItem, texts
 from mpkgraph.analysis.verify.finding import Finding
 from mpkgraph.analysis.verify.rule import SEVERITIES
+from mpkgraph.analysis.verify.run import VerifyResult
 from mpkgraph.model.operator import OperatorSet
 
 NAME = "findings"
@@ -16,16 +15,12 @@ MAX_LABELS = 3
 """Findings named at one task; more are counted."""
 
 
-def findings_overlay(
-    findings: Iterable[Finding], operators: OperatorSet, rank: int, skipped: Sequence[str] = ()
-) -> Overlay:
-    """The findings of one rank's graph.
+def findings_overlay(result: VerifyResult, operators: OperatorSet, rank: int) -> Overlay:
+    """The findings in one rank's graph, each model layer that repeats one included.
 
-    The tasks of a finding are its witness, or all tasks of its operator where it has none. Give
-    `VerifyResult.unfolded` to mark each model layer that repeats a finding. `skipped` says what was
-    not looked for, a sentence each.
+    The tasks of a finding are its witness, or all tasks of its operator where it has none.
     """
-    here = [x for x in findings if x.location.rank == rank]
+    here = [x for x in result.unfolded if x.location.rank == rank]
     codes = np.full(operators.num_tasks, -1, dtype=np.int64)
     told: dict[int, list[str]] = {}
     items = []
@@ -40,14 +35,12 @@ def findings_overlay(
     for task, names in told.items():
         if 0 <= task < len(labels):
             more = f" and {len(names) - MAX_LABELS} more" if len(names) > MAX_LABELS else ""
-            labels[task] = ", ".join(names[:-MAX_LABELS - 1 : -1]) + more
+            labels[task] = ", ".join(names[: -MAX_LABELS - 1 : -1]) + more
     table, label_codes = texts(labels)
     return Overlay(
         name=NAME,
         title="Findings of verify",
-        description="; ".join(
-            (f"{len(here)} finding{'' if len(here) == 1 else 's'}", *skipped)
-        ),
+        description=_description(len(here), result),
         codes=codes,
         categories=tuple(Category(x, x) for x in SEVERITIES),
         labels=table,
@@ -55,6 +48,14 @@ def findings_overlay(
         items=tuple(reversed(items)),
         rank=rank,
     )
+
+
+def _description(count: int, result: VerifyResult) -> str:
+    found = f"{count} finding{'' if count == 1 else 's'} by {len(result.rules)} rules"
+    if not result.skipped:
+        return found
+    reasons = sorted({why for _, why in result.skipped})
+    return f"{found}; {len(result.skipped)} rules did not run: {', '.join(reasons)}"
 
 
 def _tasks(finding: Finding, operators: OperatorSet, rank: int) -> list[int]:

@@ -72,7 +72,12 @@ def lay_out(operators: Sequence[Operator], edges: OperatorEdges) -> PageLayout:
     groups = group_layers(
         operators,
         layers,
-        zip(*(column.tolist() for column in (edges.producers, edges.consumers, edges.num_events))),
+        zip(
+            edges.producers.tolist(),
+            edges.consumers.tolist(),
+            edges.num_events.tolist(),
+            strict=True,
+        ),
         fold=True,
     )
     members = _blocks(layers)
@@ -144,7 +149,7 @@ def _blocks(layers: Sequence[int | None]) -> list[tuple[int | None, list[int]]]:
 
 
 def _levels(block_of: npt.NDArray[np.int64], pairs: Sequence[tuple[int, int]]) -> list[int]:
-    """Longest path inside the block; operators are in topological order, edges back are left out."""
+    """Longest path inside the block; operators are in topological order: no edge leads back."""
     levels = [0] * len(block_of)
     blocks = block_of.tolist()
     for tail, head in sorted(pairs, key=lambda pair: pair[1]):

@@ -107,7 +107,9 @@ def make_page(
             extra_tables(graph.events.extras),
             dict(graph.extras),
         ],
-        "overlays": [_overlay(x, i, order, graph.num_tasks, columns) for i, x in enumerate(overlays)],
+        "overlays": [
+            _overlay(x, i, order, graph.num_tasks, columns) for i, x in enumerate(overlays)
+        ],
     }
     return Page(title, json_integers(header), tuple(columns), graph.tasks.num_slots)
 
@@ -154,7 +156,13 @@ def _tensors(context: GraphContext) -> dict[str, Any]:
         view = -1
         if not layout.is_null:
             view = place[ViewKey(layout.base_ptr, layout.data_type, layout.strides)]
-        row: list[Any] = [view, layout.data_type, list(layout.dims), list(layout.strides), num_bytes]
+        row: list[Any] = [
+            view,
+            layout.data_type,
+            list(layout.dims),
+            list(layout.strides),
+            num_bytes,
+        ]
         layouts.append([*row, dict(layout.extra)] if layout.extra else row)
     return {
         "tensors": list(graph.tensors),
@@ -188,7 +196,7 @@ def _operator(
         "x": int(layout.x[index]),
         "y": int(layout.y[index]),
         "columns": int(layout.columns[index]),
-        "slots": [_slot(context, x) for x in operator.slots],
+        "slots": [_slot(x) for x in operator.slots],
     }
     if operator.layer_method is not None:
         row["method"] = operator.layer_method
@@ -203,7 +211,7 @@ def _operator(
     return row
 
 
-def _slot(context: GraphContext, slot: OperatorSlot) -> list[Any]:
+def _slot(slot: OperatorSlot) -> list[Any]:
     return [
         int(slot.is_output),
         slot.data_type,

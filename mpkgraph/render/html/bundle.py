@@ -19,7 +19,7 @@ MAIN = "app"
 
 def page_file(name: str) -> str:
     """The text of one of the page's files."""
-    return files("mpkgraph.render.html").joinpath("page", name).read_text(encoding="utf-8")
+    return files("mpkgraph.render.html").joinpath("page").joinpath(name).read_text(encoding="utf-8")
 
 
 @cache

@@ -1,9 +1,9 @@
 """A page's data as bytes: a zlib stream of the header's length (4 bytes, little-endian), the header
 as JSON, then the columns.
 
-An integer column is the differences of its neighbours (modulo 2^32), zigzag-coded so that small ones
-are small numbers, low bytes of all first, then the next; bytes that are 0 in all are left out. What
-repeats in a graph is a run of equal bytes then. `page/decode.js` is the other end.
+An integer column is the differences of its neighbours (modulo 2^32), zigzag-coded so that small
+ones are small numbers, low bytes of all first, then the next; bytes that are 0 in all are left out.
+What repeats in a graph is a run of equal bytes then. `page/decode.js` is the other end.
 """
 
 from __future__ import annotations

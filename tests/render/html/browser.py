@@ -19,9 +19,14 @@ import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 """The program; None where there is none."""
 FLAGS = (
     "--headless",
@@ -48,7 +53,7 @@ class Browser:
 
     def __init__(self, *flags: str) -> None:
         assert CHROMIUM is not None
-        self._folder = tempfile.TemporaryDirectory(prefix="mpkgraph-browser-")
+        self._folder = tempfile.mkdtemp(prefix="mpkgraph-browser-")
         to_browser, self._out = os.pipe()
         self._in, from_browser = os.pipe()
         self._process = subprocess.Popen(
@@ -60,7 +65,7 @@ class Browser:
                 CHROMIUM,
                 *FLAGS,
                 *flags,
-                f"--user-data-dir={self._folder.name}",
+                f"--user-data-dir={self._folder}",
                 "about:blank",
             ],
             pass_fds=(to_browser, from_browser),
@@ -74,7 +79,7 @@ class Browser:
         self._last_id = 0
         self._pages: dict[str, Page] = {}
 
-    def __enter__(self) -> Browser:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -94,14 +99,7 @@ class Browser:
             self._process.kill()
             self._process.wait()
         os.close(self._in)
-        # Its children may still be writing to the profile
-        for _ in range(20):
-            try:
-                self._folder.cleanup()
-            except OSError:
-                time.sleep(0.1)
-            else:
-                break
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def open(self, target: str | Path = "about:blank", **options: Any) -> Page:
         """A new tab that shows a file or an address, once its graph is there."""
@@ -135,10 +133,8 @@ class Browser:
         """Takes in what the browser tells for a while."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            try:
+            if b"\0" in self._buffer or select.select([self._in], [], [], seconds)[0]:
                 self._receive(end, "events")
-            except BrowserError:
-                return
 
     def _receive(self, end: float, what: str) -> dict[str, Any]:
         while b"\0" not in self._buffer:
@@ -172,9 +168,7 @@ class Page:
     def take(self, method: str, params: dict[str, Any]) -> None:
         if method == "Runtime.exceptionThrown":
             details = params["exceptionDetails"]
-            self.console.append(
-                details.get("exception", {}).get("description") or details["text"]
-            )
+            self.console.append(details.get("exception", {}).get("description") or details["text"])
         elif method == "Runtime.consoleAPICalled":
             self.console.append(" ".join(str(x.get("value")) for x in params["args"]))
         elif method == "Log.entryAdded":

@@ -1,0 +1,53 @@
+"""`mpkgraph show --html`: load, lay out, colour, write."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mpkgraph.cli.loading import Loaded, LoadOptions, load, load_one
+from mpkgraph.cli.request import ShowRequest
+
+if TYPE_CHECKING:
+    from mpkgraph.analysis.page import Overlay
+
+
+def run_page(request: ShowRequest, options: LoadOptions) -> None:
+    """Write the page that is asked for."""
+    from mpkgraph.analysis.context import GraphContext
+    from mpkgraph.analysis.page import make_page, read_overlays
+    from mpkgraph.cli.show_run import wrote
+    from mpkgraph.render.html import save_page
+
+    # A file that is no overlay is said before a large graph is read
+    overlays: list[Overlay] = [x for path in request.overlay for x in read_overlays(path)]
+    loaded = load_one(options, "a page")
+    record = loaded.record
+    if request.findings:
+        overlays.insert(0, _findings(request, options, loaded))
+    context = GraphContext(loaded.graph, loaded.operators, loaded.catalog)
+    target = request.html or ""
+    save_page(make_page(context, record, overlays), target)
+    size = Path(target).stat().st_size
+    wrote(target, f"{size / 1024:,.0f} KiB, {loaded.graph.num_tasks:,} tasks")
+
+
+def _findings(request: ShowRequest, options: LoadOptions, chosen: Loaded) -> Overlay:
+    """What verify finds in the graph; all ranks of a directory are looked at together."""
+    from mpkgraph.analysis.page import findings_overlay
+    from mpkgraph.analysis.verify.context import VerifyContext, VerifyOptions
+    from mpkgraph.analysis.verify.run import verify
+
+    ranks = [chosen]
+    if options.rank is not None and Path(options.path).is_dir():
+        every = load(dataclasses.replace(options, rank=None))
+        ranks = [chosen if item.path == chosen.path else item for item in every]
+    wanted = VerifyOptions(num_workers=request.workers, num_schedulers=request.schedulers)
+    result = verify(
+        [
+            VerifyContext(item.graph, item.operators, item.catalog, item.record, wanted)
+            for item in ranks
+        ]
+    )
+    return findings_overlay(result, chosen.operators, chosen.graph.rank)
