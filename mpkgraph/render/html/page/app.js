@@ -12,7 +12,7 @@ import { Graph } from "./graph.js";
 import { listen, toggleHelp } from "./keys.js";
 import { showLegend } from "./legend.js";
 import { MapView, readTheme } from "./mapview.js";
-import { Outline, showItems } from "./outline.js";
+import { markItem, Outline, showItems } from "./outline.js";
 import { Painter } from "./paint.js";
 import { Scene } from "./scene.js";
 import { Search } from "./search.js";
@@ -29,7 +29,8 @@ class App {
     this.canvas = byId("canvas");
     this.context = this.canvas.getContext("2d");
     this.colourings = colouringsOf(graph);
-    this.colouring = this.colourings.get(defaultColouring(graph));
+    this.first = [...this.colourings.values()].find((c) => c.isOverlay && !c.isEmpty)?.name ?? "kind";
+    this.colouring = this.colourings.get(this.first);
     this.state = { view: "map", operator: null, selection: null, order: false, item: -1 };
     this.scene = new Scene(graph);
     this.painter = new Painter(graph);
@@ -143,7 +144,7 @@ class App {
       tiles: view === "tiles" ? operator : null,
       ...(selection ? { [selection.kind]: this.nameOf(selection) } : {}),
       order,
-      colour: this.colouring.name === defaultColouring(this.graph) ? null : this.colouring.name,
+      colour: this.colouring.name === this.first ? null : this.colouring.name,
       ...this.filters.toJSON(),
       fold: fold === this.defaultFold ? null : fold || "none",
       at: this.camera.text(this.size),
@@ -177,7 +178,7 @@ class App {
     this.filters.load(values);
     this.state.order = values.order === "true";
     const selection = this.selectionOf(values);
-    const colouring = this.colourings.get(values.colour) ?? this.colourings.get(defaultColouring(this.graph));
+    const colouring = this.colourings.get(values.colour) ?? this.colourings.get(this.first);
     const operator = numberOf(values.tiles, this.graph.numOperators);
     this.useColouring(colouring);
     this.useView(operator === null ? "map" : "tiles", operator);
@@ -222,6 +223,7 @@ class App {
       const tensor = this.graph.header.tensors.indexOf(item.tensors[0]);
       if (tensor >= 0) this.go({ kind: "tensor", id: tensor });
     }
+    markItem(this);
     this.say(`${item.title}: ${item.text}`);
   }
 
@@ -634,11 +636,6 @@ class App {
     this.frames++;
     if (moving || !isComplete) this.dirty();
   }
-}
-
-// What the page was made to show: an overlay if there is one.
-function defaultColouring(graph) {
-  return graph.header.overlays[0]?.name ?? "kind";
 }
 
 function numberOf(text, limit) {

@@ -11,7 +11,8 @@ const ROLES = {
 };
 const SEQUENTIAL = ["#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#addc30", "#fde725"];
 const DIVERGING = ["#1f6fd0", "#6aa5e6", "#b8d2ef", "#dcdcdc", "#f2c9a4", "#e8924d", "#c2410c"];
-export const NOTHING = 0xa0a0a0;
+// Of a task about which a colouring says nothing; the painter puts the theme's colour in its place.
+export const NOTHING = 0xa0a0a1;
 const STEPS = 256;
 
 export const rgb = (hex) => parseInt(hex.slice(1), 16);
@@ -135,6 +136,7 @@ function overlayColouring(graph, overlay, i) {
     : categories(overlay.name, overlay.title, overlay.categories.map(([name]) => name), (row) => column[row],
       overlay.categories.map(([, role]) => ROLES[role] ?? undefined), { description: overlay.description, items: overlay.items });
   colouring.isOverlay = true;
+  colouring.isEmpty = !column.some((v) => (overlay.kind === "value" ? !Number.isNaN(v) : v >= 0));
   colouring.labelOf = (row) => (labels && labels[row] >= 0 ? overlay.labels[labels[row]] : "");
   return colouring;
 }
@@ -152,10 +154,13 @@ export function operatorColour(graph, colouring, k) {
     return best < 0 ? NOTHING : colouring.categories[best].colour;
   }
   let sum = [0, 0, 0];
+  let count = 0;
   for (let r = from; r < to; r++) {
     const c = colouring.colourOf(r);
+    if (c === NOTHING) continue;
+    count++;
     sum = [sum[0] + (c >> 16), sum[1] + ((c >> 8) & 255), sum[2] + (c & 255)];
   }
-  const count = Math.max(to - from, 1);
+  if (!count) return NOTHING;
   return sum.reduce((c, part) => (c << 8) | Math.round(part / count), 0);
 }

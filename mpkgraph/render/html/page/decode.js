@@ -57,6 +57,14 @@ function readIntegers(bytes, at, type, count, first, planes) {
   const values = type === "u32" ? new Uint32Array(count) : new Int32Array(count);
   if (!planes) return values.fill(first);
   let last = first;
+  if (planes === 1) {
+    for (let i = 0; i < count; i++) {
+      const code = bytes[at + i];
+      last = (last + ((code >>> 1) ^ -(code & 1))) | 0;
+      values[i] = last;
+    }
+    return values;
+  }
   for (let i = 0; i < count; i++) {
     let code = 0;
     for (let p = 0; p < planes; p++) code |= bytes[at + p * count + i] << (8 * p);

@@ -43,7 +43,7 @@ export class Details {
       header.notes.map((note) => el("p", { class: "dim" }, note)),
       this.extras("unknown fields", header.extras[2]),
       el("p", { class: "dim" }, "Click a card for its operator, a cell for its task, press ? for the keys."),
-      app.colouring.description ? el("p", {}, app.colouring.description) : null,
+      ...header.overlays.map((o) => el("p", {}, el("strong", {}, o.title), o.description ? `: ${o.description}` : "")),
     ];
   }
 

@@ -4,7 +4,7 @@ import { el, replace, swatch } from "./dom.js";
 import { css, numberText } from "./colours.js";
 
 const MAX_ROWS = 14;
-const RELATIONS = ["it waits on", "… by its event", "wait on it", "… by its event", "the task"];
+const RELATIONS = ["what it waits on", "what triggers its event", "what waits on it", "what waits on its event", "the task"];
 
 export function showLegend(app, panel) {
   const { colouring, filters, painter } = app;

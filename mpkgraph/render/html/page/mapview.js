@@ -370,6 +370,6 @@ export function readTheme(element) {
     text: value("text"), dim: value("dim"), card: value("card"), cardColour: rgb(value("card")),
     frame: value("frame"), frameHot: value("frame-hot"), line: value("line"), edge: value("edge"),
     remote: value("remote"), accent: value("accent"), back: value("back"),
-    font: value("font"), relationCss, relations: relationCss.map(rgb),
+    font: value("font"), relationCss, relations: relationCss.map(rgb), nothing: rgb(value("nothing")),
   };
 }

@@ -1,10 +1,11 @@
 // The outline on the left: model layers and operators as a tree of buttons, and an overlay's items.
 
-import { byId, el, replace, swatch } from "./dom.js";
+import { byId, el, link, replace, swatch } from "./dom.js";
 import { css, operatorColour } from "./colours.js";
 import { counted } from "./scene.js";
 
 const MAX_ITEMS = 400;
+const MAX_LEADS = 4;
 
 export class Outline {
   constructor(app, panel) {
@@ -55,18 +56,43 @@ export class Outline {
   }
 }
 
+// Links to all that an item speaks of.
+function leads(app, item) {
+  const { tensors } = app.graph.header;
+  const links = [
+    ...item.tasks.slice(0, MAX_LEADS).map((id) => link(app, "task", id, `task ${id}`)),
+    ...item.operators.slice(0, MAX_LEADS).map((id) => link(app, "operator", id, `operator ${id}`)),
+    ...item.events.slice(0, MAX_LEADS).map((id) => link(app, "event", id, `event ${id}`)),
+    ...item.tensors.flatMap((name) => (tensors.includes(name) ? [link(app, "tensor", tensors.indexOf(name), name)] : [])),
+  ];
+  return el("div", { class: "leads" }, ...links.flatMap((one, i) => (i ? [", ", one] : [one])));
+}
+
+export function markItem(app) {
+  [...byId("items").querySelectorAll("ol > li")].forEach((row, i) => {
+    if (i === app.state.item) {
+      row.setAttribute("aria-current", "true");
+      row.scrollIntoView({ block: "nearest" });
+    } else row.removeAttribute("aria-current");
+  });
+}
+
 // An overlay's items: what was found, and where it leads.
 export function showItems(app) {
   const { colouring } = app;
   const tab = byId("tab-items");
   const panel = byId("items");
   tab.hidden = !colouring.items.length;
-  tab.textContent = `${colouring.title} (${colouring.items.length})`;
-  const rows = colouring.items.slice(0, MAX_ITEMS).map((item, i) => el("li", {},
-    el("button", { type: "button", class: "item", onclick: () => app.goItem(i) },
-      item.category >= 0 ? swatch(css(colouring.categories[item.category]?.colour ?? 0)) : null,
-      el("span", {}, item.category >= 0 && colouring.categories[item.category] ? `${colouring.categories[item.category].name} ` : "", el("strong", {}, item.title)),
-      el("span", { class: "text" }, item.text))));
+  tab.textContent = `${colouring.name} (${colouring.items.length})`;
+  const rows = colouring.items.slice(0, MAX_ITEMS).map((item, i) => {
+    const category = colouring.categories[item.category];
+    return el("li", {},
+      el("button", { type: "button", class: "item", onclick: () => app.goItem(i) },
+        category ? [swatch(css(category.colour)), ` ${category.name} `] : null,
+        el("strong", {}, item.title),
+        el("span", { class: "text" }, item.text)),
+      leads(app, item));
+  });
   if (colouring.items.length > MAX_ITEMS) rows.push(el("li", { class: "dim" }, `and ${colouring.items.length - MAX_ITEMS} more`));
   replace(panel, el("p", { class: "dim" }, colouring.description), el("ol", { class: "plain" }, ...rows));
 }

@@ -1,7 +1,7 @@
 // From a row to the colour it is painted in: its colouring, faded where a filter leaves it out or
 // where it has nothing to do with the selected task. Operators' grids are kept as small bitmaps.
 
-import { mix, operatorColour } from "./colours.js";
+import { mix, NOTHING, operatorColour } from "./colours.js";
 import { RELATION } from "./closure.js";
 
 const FADE = 0.86;
@@ -23,7 +23,8 @@ export class Painter {
   colour(row) {
     const relation = this.relation ? this.relation[row] : RELATION.none;
     if (relation) return this.theme.relations[relation];
-    const colour = this.colouring.colourOf(row);
+    let colour = this.colouring.colourOf(row);
+    if (colour === NOTHING) colour = this.theme.nothing;
     if (this.relation || (this.mask && !this.mask[row])) return mix(colour, this.theme.cardColour, FADE);
     return colour;
   }
@@ -48,6 +49,7 @@ export class Painter {
     texture.version = this.version;
     texture.isLit = this.isLit(k);
     texture.colour = operatorColour(this.graph, this.colouring, k);
+    if (texture.colour === NOTHING) texture.colour = this.theme.nothing;
     if (!texture.isLit) texture.colour = mix(texture.colour, this.theme.cardColour, FADE);
     else if (this.relation) texture.colour = this.strongest(k);
     texture.isPainted = false;
