@@ -27,7 +27,11 @@ MOVE = """(async (mode, seconds) => {
   const times = [];
   const costs = [];
   const draw = app.draw.bind(app);
-  app.draw = (now) => { const t = performance.now(); draw(now); costs.push(performance.now() - t); };
+  app.draw = (now) => {
+    const t = performance.now();
+    draw(now);
+    costs.push(performance.now() - t);
+  };
   while (performance.now() - start < seconds * 1000) {
     const t = (performance.now() - start) / 1000;
     const { width, height } = app.size;
@@ -46,7 +50,7 @@ MOVE = """(async (mode, seconds) => {
 VIEWS = (
     ("as opened", "0", "pan"),
     ("all unfolded", "mpkgraph.scene.foldedRuns.size && mpkgraph.toggleFoldAll()", "zoom"),
-    ("zoomed in", "mpkgraph.go({kind: 'task', id: Math.floor(mpkgraph.graph.numTasks / 2)})", "zoom"),
+    ("zoomed in", "mpkgraph.go({kind: 'task', id: mpkgraph.graph.numTasks >> 1})", "zoom"),
     ("order lit, all in sight", "(mpkgraph.toggleOrder(), mpkgraph.fit())", "pan"),
     ("tiles of the largest operator", "mpkgraph.openTiles(LARGEST)", "pan"),
 )
@@ -89,9 +93,11 @@ def report(found: dict[str, Any]) -> str:
     """A few lines of text."""
     lines = [
         f"{found['graph']}: {found['tasks']:,} tasks, {found['slots']:,} slots",
-        f"  file {found['bytes']:,} bytes, {found['bytes'] / max(found['slots'], 1):.2f} a slot;"
-        f" made in {found['written_s']:.2f} s; ready {found['ready_s']:.2f} s after its script"
-        f" starts, {found['opened_s']:.2f} s after the tab is asked for",
+        (
+            f"  file {found['bytes']:,} bytes, {found['bytes'] / (found['slots'] or 1):.2f} a slot;"
+            f" made in {found['written_s']:.2f} s; ready {found['ready_s']:.2f} s after its script"
+            f" starts, {found['opened_s']:.2f} s after the tab is asked for"
+        ),
     ]
     lines += [
         f"  {name:<31} {x['fps']:5.1f} frames/s, 95% above {x['slow']:5.1f},"

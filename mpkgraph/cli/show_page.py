@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mpkgraph.cli.loading import Loaded, LoadOptions, load, load_one
 from mpkgraph.cli.request import ShowRequest
+from mpkgraph.errors import UsageError
 
 if TYPE_CHECKING:
     from mpkgraph.analysis.page import Overlay
@@ -22,12 +23,16 @@ def run_page(request: ShowRequest, options: LoadOptions) -> None:
 
     # A file that is no overlay is said before a large graph is read
     overlays: list[Overlay] = [x for path in request.overlay for x in read_overlays(path)]
+    target = request.html or ""
+    if any(Path(target).exists() and Path(target).samefile(path) for path in request.overlay):
+        raise UsageError(
+            "this would overwrite the overlay", where=target, remedy="Name another file"
+        )
     loaded = load_one(options, "a page")
     record = loaded.record
     if request.findings:
         overlays.insert(0, _findings(request, options, loaded))
     context = GraphContext(loaded.graph, loaded.operators, loaded.catalog)
-    target = request.html or ""
     save_page(make_page(context, record, overlays), target)
     size = Path(target).stat().st_size
     wrote(target, f"{size / 1024:,.0f} KiB, {loaded.graph.num_tasks:,} tasks")

@@ -35,6 +35,8 @@ MAX_COLUMNS: Final = 6
 """Cards in a line of a block: more would make a page that is wider than any screen."""
 MAX_STACK: Final = 5
 """Cards of one level that stand in one column; more take another column."""
+MAX_GAPS: Final = 4
+"""Grid points for each task of a grid that is drawn with its gaps."""
 NEAR: Final = 1.6
 """How far the number of cells in a row may be from the best fit to follow the grid's axes."""
 
@@ -103,6 +105,8 @@ def grid_columns(operator: Operator) -> int:
 
     As near to the card's shape as a row allows that holds whole steps of a grid axis.
     """
+    if not follows_grid(operator):
+        return max(1, math.ceil(math.sqrt(operator.num_tasks * GRID_WIDTH / GRID_HEIGHT)))
     nx, ny, nz = operator.grid_dim
     inner = ny * nz * operator.num_subtasks
     count = max(nx * inner, operator.num_tasks, 1)
@@ -116,10 +120,19 @@ def grid_columns(operator: Operator) -> int:
     return min(count, math.ceil(best))
 
 
+def follows_grid(operator: Operator) -> bool:
+    """Whether tasks are drawn at their grid points.
+
+    They are not where most points have no task: a broken file's metadata can tell of any grid.
+    """
+    points = operator.grid_volume * operator.num_subtasks
+    return operator.grid_positions is None or points <= max(MAX_GAPS * operator.num_tasks, 1024)
+
+
 def grid_places(operator: Operator) -> npt.NDArray[np.int64]:
     """Cell of each task: its position in grid order, gaps for tasks that the file lacks."""
     positions = operator.grid_positions
-    if positions is None:
+    if positions is None or not follows_grid(operator):
         return np.arange(operator.num_tasks, dtype=np.int64)
     _, ny, nz = operator.grid_dim
     x, y, z = positions.astype(np.int64).T

@@ -25,6 +25,7 @@ from mpkgraph.analysis.page.layout import (
     GRID_WIDTH,
     MAX_CELL,
     PageLayout,
+    follows_grid,
     lay_out,
 )
 from mpkgraph.analysis.page.overlay import Overlay
@@ -198,6 +199,11 @@ def _operator(
         "columns": int(layout.columns[index]),
         "slots": [_slot(x) for x in operator.slots],
     }
+    missing = operator.grid_volume * operator.num_subtasks - operator.num_tasks
+    if missing:
+        row["missing"] = missing
+    if not follows_grid(operator) and operator.grid_positions is not None:
+        row["points"] = operator.grid_positions.tolist()
     if operator.layer_method is not None:
         row["method"] = operator.layer_method
     if operator.ambiguities:

@@ -15,6 +15,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -42,6 +43,14 @@ FLAGS = (
     "--remote-debugging-pipe",
 )
 TIMEOUT_S = 60.0
+PUT_PIPES = """
+import fcntl, os, sys
+read, write = (fcntl.fcntl(int(x), fcntl.F_DUPFD, 10) for x in sys.argv[1:3])
+os.dup2(read, 3)
+os.dup2(write, 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""Puts the pipes where the browser looks for them, whatever numbers they had here."""
 
 
 class BrowserError(AssertionError):
@@ -57,11 +66,12 @@ class Browser:
         to_browser, self._out = os.pipe()
         self._in, from_browser = os.pipe()
         self._process = subprocess.Popen(
-            # the shell puts the pipes where the browser looks for them
             [
-                "/bin/sh",
+                sys.executable,
                 "-c",
-                f'exec "$0" "$@" 3<&{to_browser} 4>&{from_browser}',
+                PUT_PIPES,
+                str(to_browser),
+                str(from_browser),
                 CHROMIUM,
                 *FLAGS,
                 *flags,
@@ -134,7 +144,7 @@ class Browser:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if b"\0" in self._buffer or select.select([self._in], [], [], seconds)[0]:
-                self._receive(end, "events")
+                self._receive(time.monotonic() + TIMEOUT_S, "events")
 
     def _receive(self, end: float, what: str) -> dict[str, Any]:
         while b"\0" not in self._buffer:

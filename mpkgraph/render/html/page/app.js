@@ -16,6 +16,7 @@ import { markItem, Outline, showItems } from "./outline.js";
 import { Painter } from "./paint.js";
 import { Scene } from "./scene.js";
 import { Search } from "./search.js";
+import { boxRects, elementBox, levelsOf, planeOf, sharedBytes } from "./tiles.js";
 import { TileView } from "./tileview.js";
 
 const CLICK_SLOP = 4;
@@ -41,6 +42,7 @@ class App {
     this.cameras = new Map();
     this.hover = null;
     this.frames = 0;
+    this.tiles = { boxRects, elementBox, levelsOf, planeOf, sharedBytes };
     this.details = new Details(this, byId("details"));
     this.filters = new Filters(this, byId("filters"));
     this.outline = new Outline(this, byId("outline"));
@@ -50,7 +52,7 @@ class App {
 
   setUp() {
     const { header } = this.graph;
-    document.title = `${header.title} – mpkgraph`;
+    document.title = `${header.title} - mpkgraph`;
     byId("title").textContent = header.title;
     replace(byId("colour"), ...[...this.colourings.values()].map((c) => el("option", { value: c.name }, c.title)));
     this.loadTheme();

@@ -223,7 +223,6 @@ export class Details {
     const { header } = graph;
     const { before, after } = graph.neighbours(k);
     const first = graph.start[k];
-    const missing = operator.grid[0] * operator.grid[1] * operator.grid[2] * operator.sub - operator.count;
     const block = header.blocks[operator.block];
     const neighbours = (list) => (list.length
       ? el("div", {}, ...list.slice(0, MAX_LISTED).map((n) => el("div", {}, link(app, "operator", n.k, `${n.k} ${graph.operators[n.k].name}`), ` ${counted(n.events, "event")}${n.remote ? " of other ranks" : ""}`)))
@@ -241,7 +240,7 @@ export class Details {
         ["grid", operator.grid.map((n, a) => `${n}${operator.known[a] ? "" : "?"}`).join(" × ")],
         ["subtasks", operator.sub > 1 ? `${operator.sub} at each grid point` : null],
         ["tasks", operator.count ? this.range(first, operator.count) : "none"],
-        ["missing", missing > 0 ? `${missing} grid points have no task in the file` : null],
+        ["missing", operator.missing ? `${operator.missing} grid points have no task in the file` : null],
         ["variant_id", operator.variants.join(", ")],
         [app.colouring.title.toLowerCase(), app.colouring.isOverlay && operator.count ? this.spread(k) : null],
       ]),

@@ -123,7 +123,8 @@ export class Graph {
   gridPosition(row) {
     const k = this.operatorOf[row];
     if (k < 0) return null;
-    const { grid, sub } = this.operators[k];
+    const { grid, sub, points } = this.operators[k];
+    if (points) return points[row - this.start[k]];
     const point = Math.floor(this.columns.cell[row] / sub);
     const inner = grid[1] * grid[2];
     return [Math.floor(point / inner), Math.floor(point / grid[2]) % grid[1], point % grid[2]];

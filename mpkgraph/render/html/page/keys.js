@@ -6,7 +6,7 @@ const PAN = 90;
 
 export const KEYS = [
   ["?", "this help", (app) => toggleHelp(app)],
-  ["/", "search", () => byId("search").focus()],
+  ["/", "search", () => byId("search").select()],
   ["← ↑ → ↓", "to the next task or operator; without a selection: move", null],
   ["h j k l", "move the view", null],
   ["+ -", "zoom", null],
@@ -44,7 +44,8 @@ export function listen(app) {
 }
 
 export function press(app, key) {
-  const single = KEYS.find(([name, , action]) => name === key && action);
+  const wanted = key === "Escape" ? "Esc" : key;
+  const single = KEYS.find(([name, , action]) => name === wanted && action);
   if (single) single[2](app);
   else if (key.startsWith("Arrow")) app.step(...MOVES[key]);
   else if (key in MOVES) app.pan(-MOVES[key][0] * PAN, -MOVES[key][1] * PAN);

@@ -1,0 +1,95 @@
+"""`mpkgraph show --html`: what it writes, what it refuses."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests import goldens
+from tests.render.html.decoded import decode
+
+
+def test_a_page_is_written_and_said(mpkgraph, example, tmp_path):
+    target = tmp_path / "page.html"
+    result = mpkgraph("show", example, "--html", target)
+    assert result.code == 0
+    assert result.out == ""
+    assert f"wrote {target}" in result.err
+    assert "364 tasks" in result.err
+    found = decode(target.read_bytes())
+    assert found.header["num_tasks"] == 364
+    assert found.header["overlays"] == []
+
+
+def test_a_page_of_one_rank_of_a_folder(mpkgraph, example, tmp_path):
+    target = tmp_path / "page.html"
+    assert mpkgraph("show", example.parent, "--html", target).code == 2
+    assert not target.exists()
+    assert mpkgraph("show", example.parent, "--rank", 1, "--html", target).code == 0
+    assert decode(target.read_bytes()).header["rank"] == 1
+
+
+def test_findings_and_overlays_colour_it(mpkgraph, tmp_path):
+    graph = goldens.get("bad/war_buffer_reuse-cc90").graph_path
+    overlay = tmp_path / "overlay.json"
+    rows = [{"name": "time", "kind": "value", "tasks": [2, 3], "values": [1, 2.5], "unit": "us"}]
+    overlay.write_text(json.dumps({"schema": "mpkgraph-overlay/1", "overlays": rows}))
+    target = tmp_path / "page.html"
+    result = mpkgraph("show", graph, "--html", target, "--findings", "--overlay", overlay)
+    assert result.code == 0, result.err
+    found = decode(target.read_bytes())
+    assert [x["name"] for x in found.header["overlays"]] == ["findings", "time"]
+    assert "MPK202" in found.header["overlays"][0]["items"][0]["title"]
+    assert (found.columns["overlay.0.codes"] >= 0).any()
+    row = found.columns["task_id"].tolist().index(3)
+    assert found.columns["overlay.1.values"][row] == 2.5
+    verified = mpkgraph("verify", graph, "--json").json
+    assert len(found.header["overlays"][0]["items"]) >= len(verified["pipelines"][0]["findings"])
+
+
+def test_a_page_and_a_picture_at_once(mpkgraph, example, tmp_path):
+    page, picture = tmp_path / "page.html", tmp_path / "picture.dot"
+    assert mpkgraph("show", example, "--html", page, "--draw", picture).code == 0
+    assert page.exists()
+    assert picture.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--findings"], "--findings does nothing here"),
+        (["--overlay", "x.json"], "--overlay does nothing here"),
+        (["--html", "{target}", "--list", "tasks"], "can't go together"),
+        (["--html", "{target}", "-o", "x"], "-o has nothing to do here"),
+        (["--html", "{target}", "--task", "3"], "--html shows the whole graph"),
+        (["--html", "{example}"], "would overwrite the graph"),
+        (["--html", "{target}", "--overlay", "{target}"], "can't be read"),
+    ],
+)
+def test_what_makes_no_sense_writes_nothing(mpkgraph, example, tmp_path, options, said):
+    target = tmp_path / "page.html"
+    before = example.read_bytes()
+    filled = [x.format(target=target, example=example) for x in options]
+    result = mpkgraph("show", example, *filled)
+    assert result.code in {2, 3}
+    assert said in result.err
+    assert not target.exists()
+    assert example.read_bytes() == before
+
+
+def test_an_overlay_of_another_graph_is_refused(mpkgraph, example, tmp_path):
+    overlay = tmp_path / "overlay.json"
+    rows = [{"name": "time", "kind": "value", "values": [1, 2]}]
+    overlay.write_text(json.dumps({"schema": "mpkgraph-overlay/1", "overlays": rows}))
+    target = tmp_path / "page.html"
+    result = mpkgraph("show", example, "--html", target, "--overlay", overlay)
+    assert result.code == 2
+    assert "it has 2 rows, and the graph 364 tasks" in result.err
+    assert not target.exists()
+
+
+def test_a_folder_that_is_not_there(mpkgraph, example, tmp_path):
+    result = mpkgraph("show", example, "--html", tmp_path / "no" / "page.html")
+    assert result.code == 3
+    assert "Create the folder first" in result.err
