@@ -125,6 +125,8 @@ export class TileScene {
     const ratio = plane.rows / plane.columns;
     return {
       number, tiles, dims, uses,
+      tileSet: new Set(tiles),
+      numRects: tiles.reduce((sum, tile) => sum + tile.rects.length, 0),
       numUnplaced: unplaced.length,
       height: Math.min(MAX_HEIGHT, Math.max(MIN_HEIGHT, SIDE_WIDTH * ratio)),
     };

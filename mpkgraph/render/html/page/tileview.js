@@ -6,7 +6,8 @@ import { counted } from "./scene.js";
 import { SIDE_WIDTH, TileScene } from "./tilescene.js";
 
 const MAX_LINKS = 700;
-const MAX_OUTLINED = 4000;
+const MAX_DIRECT = 300;
+const MAX_PICTURE = 2048;
 const MAX_FONT = 19;
 
 export class TileView {
@@ -16,7 +17,7 @@ export class TileView {
     this.name = "tiles";
     this.k = k;
     this.scene = new TileScene(graph, k);
-    this.cache = new Map();
+    this.pictures = new Map();
   }
 
   get bounds() {
@@ -165,13 +166,23 @@ export class TileView {
     const shape = dims.map((n, d) => `${known[d] ? "" : "≥"}${n}`).join("×");
     const note = view.numUnplaced ? ", not boxes: by their first byte" : "";
     this.label(context, `${this.graph.header.tensors[tensor]} ${shape}, ${counted(view.tiles.length, "tile")}${note}`, x, y - 8 * s, 12 * s, theme.dim, width);
+    if (view.numRects <= MAX_DIRECT) this.drawTiles(context, view, x, y, width, height);
+    else this.drawCached(context, view, x, y, width, height);
+    context.strokeStyle = theme.line;
+    context.lineWidth = 1;
+    context.strokeRect(x, y, width, height);
+    for (const tile of lit.tiles) {
+      if (view.tileSet.has(tile)) this.drawLit(context, tile, x, y, width, height, theme, app);
+    }
+  }
+
+  drawTiles(context, view, x, y, width, height) {
+    const { theme } = this.painter;
     context.fillStyle = theme.card;
     context.fillRect(x, y, width, height);
-    const drawn = view.tiles.length > MAX_OUTLINED ? Math.ceil(view.tiles.length / MAX_OUTLINED) : 1;
     context.lineWidth = 0.8;
     context.strokeStyle = theme.back;
-    for (let i = 0; i < view.tiles.length; i += drawn) {
-      const tile = view.tiles[i];
+    for (const tile of view.tiles) {
       context.fillStyle = css(this.painter.colour(tile.rows[0]));
       for (const [a, b, w, h] of tile.rects) {
         const rect = [x + a * width, y + b * height, Math.max(w * width, 0.7), Math.max(h * height, 0.7)];
@@ -179,12 +190,24 @@ export class TileView {
         if (Math.min(rect[2], rect[3]) > 3) context.strokeRect(...rect);
       }
     }
-    context.strokeStyle = theme.line;
-    context.lineWidth = 1;
-    context.strokeRect(x, y, width, height);
-    for (const tile of view.tiles) {
-      if (lit.tiles.has(tile)) this.drawLit(context, tile, x, y, width, height, theme, app);
+  }
+
+  // Many tiles are drawn once for each change of colours, and again when the view has come so close
+  // that more can be seen.
+  drawCached(context, view, x, y, width, height) {
+    const closer = 2 ** Math.ceil(Math.log2(Math.max(width / view.width, 0.5)));
+    const step = Math.min(closer, MAX_PICTURE / view.width);
+    let picture = this.pictures.get(view);
+    if (!picture || picture.version !== this.painter.version || picture.step !== step) {
+      const canvas = picture?.canvas ?? document.createElement("canvas");
+      canvas.width = Math.ceil(view.width * step);
+      canvas.height = Math.ceil(view.height * step);
+      this.drawTiles(canvas.getContext("2d"), view, 0, 0, canvas.width, canvas.height);
+      picture = { canvas, step, version: this.painter.version };
+      this.pictures.set(view, picture);
     }
+    context.imageSmoothingEnabled = true;
+    context.drawImage(picture.canvas, x, y, width, height);
   }
 
   drawLit(context, tile, x, y, width, height, theme, app) {
@@ -210,11 +233,12 @@ export class TileView {
     for (const side of [slot.left, slot.right]) {
       const name = side === slot.left ? "writers" : "readers";
       for (const view of side.views) {
-        const mine = new Set(view.tiles);
         for (const event of slot.events) {
+          const isNear = lit.events.has(event.event);
+          if (!isNear && slot.numLinks > MAX_LINKS) continue;
           for (const tile of event[name]) {
-            if (!mine.has(tile)) continue;
-            const isLit = lit.events.has(event.event) && lit.tiles.has(tile);
+            if (!view.tileSet.has(tile)) continue;
+            const isLit = isNear && lit.tiles.has(tile);
             if (isLit || slot.numLinks <= MAX_LINKS) (isLit ? strong : faint).push([view, tile, event]);
           }
         }
