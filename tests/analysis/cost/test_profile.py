@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mpkgraph.analysis.context import GraphContext
+from mpkgraph.analysis.cost.durations import model_costs
 from mpkgraph.analysis.cost.join import join_profile
 from mpkgraph.analysis.cost.model import CostModel
 from mpkgraph.analysis.cost.profile import read_profile, tensor_profile
@@ -16,8 +19,12 @@ from mpkgraph.analysis.schedule.run import ScheduleOptions, schedule
 from mpkgraph.analysis.schedule.simulate import NEVER
 from mpkgraph.catalog import DEFAULT
 from mpkgraph.errors import GraphReadError, UsageError
+from mpkgraph.io.reader import read_graph
+from mpkgraph.views.operators import recover_operators
+from tests import goldens
 from tests.analysis.graphs import context_of, graph_of, task
 
+DATA = Path(__file__).parents[2] / "data"
 BASE = (1 << 32) - 3000
 """The clock wraps in the middle of the run."""
 SCHD_EVENTS, BEGIN = 201, 10
@@ -183,3 +190,24 @@ def test_words_of_another_block_are_told():
     words[1], words[2] = words[2], words[1]
     with pytest.raises(GraphReadError, match="tagged with block 1"):
         tensor_profile(words)
+
+
+def test_the_runtime_is_simulated_as_an_h100_runs_it():
+    """A profile of `benchmarks/gpu/runtime.cu`: kernels that spin for the model's durations."""
+    graph = read_graph(goldens.get("models/qwen3_demo-Qwen3-8B-b8-L2-cc90").graph_path)
+    context = GraphContext(graph, recover_operators(graph))
+    profile = read_profile(str(DATA / "h100_spin_qwen3_8b_b8_L2.npy"), DEFAULT)
+    measured, schedulers = join_profile(profile, context, likely=16)
+    assert (profile.num_workers, schedulers) == (128, 16)
+    assert len(measured.known) == graph.num_tasks - 2
+    model = CostModel.of_gpu("h100")
+    found = schedule([context], ScheduleOptions(128, 16, model, measured=measured))
+    assert found.measured.simulated_ns == pytest.approx(found.measured.makespan_ns, rel=0.01)
+    # What the kernels were told to spin is what the model says
+    told = model_costs(context, model, 128).durations[2:]
+    took = (measured.ends - measured.starts)[2:]
+    assert np.abs(took - told).max() < 500
+    # Task by task: starts of the simulation are those on the GPU, within 1.5 % of the whole
+    shift = measured.starts[2] - found.account.times.starts[2]
+    late = measured.starts[2:] - found.account.times.starts[2:] - shift
+    assert np.abs(late).max() < 0.015 * found.makespan_ns
