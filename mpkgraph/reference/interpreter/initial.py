@@ -48,6 +48,8 @@ class InitialOptions:
     seed: int = 0
     given: Sequence[Given] = ()
     """By position of the rank; missing ones are given nothing."""
+    supply_meta: bool = False
+    """Make up meta tensors that kernels read and the pipeline lacks."""
 
 
 class Initial:
@@ -167,6 +169,8 @@ class Initial:
         self, rank: RankProgram, given: Given, storages: _Storages, batch: Batch
     ) -> dict[str, Any]:
         shapes = {} if rank.record is None else rank.record.init.get("meta_tensors") or {}
+        if self.options.supply_meta or rank.record is None:
+            shapes = {**batch.shapes(_meta_names(rank)), **shapes}
         found = batch.meta_tensors(shapes)
         for name, tensor in given.meta.items():
             if isinstance(tensor, torch.Tensor):
@@ -278,6 +282,11 @@ def interleave(whole: Any, parts: Sequence[Any], call: TensorCall) -> None:
         rows = part.shape[0] // groups
         grouped[:, start : start + rows] = part[: rows * groups].unflatten(0, (groups, rows))
         start += rows
+
+
+def _meta_names(rank: RankProgram) -> set[str]:
+    """Meta tensors that kernels of the graph dereference."""
+    return {name for plan in rank.plans for name in plan.effects.meta_tensors}
 
 
 def _parts(rank: RankProgram, call: TensorCall) -> list[TensorShape]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -69,6 +69,29 @@ class Batch:
             "paged_kv_indptr_buffer": np.cumsum([0, *counts]).tolist(),
             "paged_kv_indices_buffer": used,
             "paged_kv_last_page_len_buffer": [(n - 1) % size + 1 if n else 0 for n in self.lengths],
+        }
+
+    def shapes(self, names: Iterable[str]) -> dict[str, Any]:
+        """Shapes of meta tensors that nobody gave, by name, as a record has them."""
+        settings = self.settings
+        requests = max(settings.max_num_batched_requests, 1)
+        tokens = max(settings.max_num_batched_tokens, 1)
+        dims: dict[str, tuple[list[int], str]] = {
+            "step": ([requests], "int32"),
+            "tokens": ([requests, max(settings.max_seq_length, 1)], "int64"),
+            "input_tokens": ([tokens, 1], "int64"),
+            "output_tokens": ([tokens, 1], "int64"),
+            "num_new_tokens": ([requests], "int32"),
+            "prompt_lengths": ([requests], "int32"),
+            "qo_indptr_buffer": ([requests + 1], "int32"),
+            "paged_kv_indptr_buffer": ([requests + 1], "int32"),
+            "paged_kv_indices_buffer": ([max(settings.max_num_pages, 1)], "int32"),
+            "paged_kv_last_page_len_buffer": ([requests], "int32"),
+        }
+        return {
+            name: {"torch": dims[name][0], "dtype": dims[name][1]}
+            for name in sorted(names)
+            if name in dims
         }
 
     def meta_tensors(self, shapes: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,169 @@
+"""What `mpkgraph verify --run` does: run each pipeline, render, save, draw."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mpkgraph.analysis.verify.report import Pipeline
+from mpkgraph.cli.output import Output
+from mpkgraph.cli.run_options import RunRequest
+from mpkgraph.cli.verify_request import VerifyRequest
+from mpkgraph.cli.verify_sources import SourceReader
+from mpkgraph.errors import UsageError
+
+if TYPE_CHECKING:
+    from mpkgraph.reference.validation.result import RunReport
+    from mpkgraph.reference.validation.validate import RunOptions, Validation
+
+WRONG = 1
+"""Exit code when values are wrong, tasks crash or the run hangs."""
+
+
+def run_pipelines(request: VerifyRequest, run: RunRequest, output: Output) -> int:
+    """Answer `verify --run`, `--replay`, `--against` and `--reduce`; the exit code."""
+    if output.form not in {"text", "json"}:
+        raise UsageError(f"a run is told as text or json, not as {output.form}")
+    _check_torch()
+    from mpkgraph.reference.validation.stored import is_saved
+
+    if len(request.sources) == 1 and run.against is not None and is_saved(request.sources[0]):
+        from mpkgraph.reference.validation.between import compare_saved
+
+        return _render([compare_saved(request.sources[0], run.against, _limits(run))], output)
+    sources = SourceReader(request, executes=True)
+    pipelines = list(sources.pipelines())
+    if run.reduce is not None:
+        return _reduce(pipelines, run, output)
+    validations = [_validation(x, run, request, sources) for x in pipelines]
+    if len(validations) > 1 and run.save is not None:
+        raise UsageError("--save is for one graph", remedy="Name that one alone")
+    reports = [x.report() for x in validations]
+    if sources.notes:
+        reports[0] = dataclasses.replace(
+            reports[0], notes=(*reports[0].notes, *sources.notes)
+        )
+    for validation, report in zip(validations, reports, strict=True):
+        if run.save is not None:
+            from mpkgraph.reference.validation.stored import save_run
+
+            save_run(Path(run.save), validation, report)
+        if run.heat_map is not None:
+            _draw(Path(run.heat_map), report)
+    return _render(reports, output)
+
+
+def _check_torch() -> None:
+    from importlib.util import find_spec
+
+    from mpkgraph.errors import MissingDependencyError
+    from mpkgraph.reference.row import INSTALL
+
+    if "torch" not in sys.modules and find_spec("torch") is None:
+        raise MissingDependencyError(
+            "executing tasks needs torch, which is not installed", remedy=INSTALL
+        )
+
+
+def _limits(run: RunRequest) -> object:
+    from mpkgraph.reference.validation.limits import GivenLimits
+
+    return GivenLimits.parse(run.rtol, run.atol)
+
+
+def _validation(
+    pipeline: Pipeline, run: RunRequest, request: VerifyRequest, sources: SourceReader
+) -> Validation:
+    from mpkgraph.reference.validation.validate import Validation
+
+    options = _options(pipeline, run, request, sources)
+    return Validation(pipeline.name, pipeline.ranks, options)
+
+
+def _options(
+    pipeline: Pipeline, run: RunRequest, request: VerifyRequest, sources: SourceReader
+) -> RunOptions:
+    from mpkgraph.reference.interpreter.initial import Given
+    from mpkgraph.reference.validation.limits import GivenLimits
+    from mpkgraph.reference.validation.sources import given_of, right_of
+    from mpkgraph.reference.validation.validate import AUTO, RunOptions
+
+    scripts: Sequence[Given] = sources.given(pipeline)
+    given, words = given_of(pipeline, run.inputs, scripts, _aliases(run.alias))
+    text = run.reference if run.against is None else run.against
+    if run.reference is not None and run.against is not None:
+        raise UsageError("--reference and --against can't go together")
+    right, right_words = right_of(pipeline, text, given, request.sources)
+    seeds = run.seed or (0,)
+    return RunOptions(
+        schedules=run.schedule or (AUTO,),
+        seeds=seeds,
+        num_workers=request.workers,
+        num_schedulers=request.schedulers,
+        given=given,
+        source=f"{words} (seed {seeds[0]})" if "made up" in words else words,
+        right=right,
+        right_source=right_words,
+        only_right=run.against is not None,
+        limits=GivenLimits.parse(run.rtol, run.atol),
+        replays=run.replay,
+        max_orders=run.max_orders or 1024,
+        supply_meta=run.supply_meta,
+    )
+
+
+def _aliases(texts: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for text in texts:
+        name, equals, other = text.partition("=")
+        if not equals or not name or not other or name == other:
+            raise UsageError(f"--alias takes NAME=OTHER, not {text!r}")
+        found[name] = other
+    return found
+
+
+def _reduce(pipelines: Sequence[Pipeline], run: RunRequest, output: Output) -> int:
+    if len(pipelines) != 1:
+        raise UsageError("--reduce is for one pipeline", remedy="Name that one alone")
+    from mpkgraph.reference.validation.reduce import reduce_pipeline
+    from mpkgraph.render.run.reduced import reduced_json, reduced_text
+
+    result = reduce_pipeline(pipelines[0], Path(run.reduce or ""))
+    if output.form == "json":
+        with output.binary() as stream:
+            stream.write(reduced_json(result))
+    else:
+        output.write_text(lambda out: reduced_text(out, result))
+    return WRONG
+
+
+def _draw(path: Path, report: RunReport) -> None:
+    """The heat map of the first wrong tensor; nothing is drawn when all is right."""
+    from mpkgraph.render.run.heat_map import draw_heat_map
+
+    shown = [x.outcome for x in report.replays if x.outcome is not None]
+    for outcome in (report.failing, *shown):
+        if outcome is not None and outcome.blame is not None and outcome.blame.heat_map is not None:
+            draw_heat_map(outcome.blame.heat_map, path)
+            return
+    sys.stderr.write(f"mpkgraph: nothing is wrong by tile: {path} was not drawn\n")
+
+
+def _render(reports: Sequence[RunReport], output: Output) -> int:
+    if output.form == "json":
+        from mpkgraph.render.run.json_form import run_json
+
+        with output.binary() as stream:
+            stream.write(run_json(reports))
+    else:
+        from mpkgraph.render.run.text import run_text
+
+        def write(out: object) -> None:
+            for report in reports:
+                run_text(out, report)  # type: ignore[arg-type]
+
+        output.write_text(write)
+    return WRONG if any(x.fails for x in reports) else 0

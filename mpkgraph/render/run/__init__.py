@@ -1,0 +1,1 @@
+"""What running a pipeline came to, for people, programs and as pictures."""
