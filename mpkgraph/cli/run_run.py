@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mpkgraph.analysis.verify.report import Pipeline
 from mpkgraph.cli.output import Output
@@ -16,6 +16,7 @@ from mpkgraph.cli.verify_sources import SourceReader
 from mpkgraph.errors import UsageError
 
 if TYPE_CHECKING:
+    from mpkgraph.reference.validation.limits import GivenLimits
     from mpkgraph.reference.validation.result import RunReport
     from mpkgraph.reference.validation.validate import RunOptions, Validation
 
@@ -43,9 +44,7 @@ def run_pipelines(request: VerifyRequest, run: RunRequest, output: Output) -> in
         raise UsageError("--save is for one graph", remedy="Name that one alone")
     reports = [x.report() for x in validations]
     if sources.notes:
-        reports[0] = dataclasses.replace(
-            reports[0], notes=(*reports[0].notes, *sources.notes)
-        )
+        reports[0] = dataclasses.replace(reports[0], notes=(*reports[0].notes, *sources.notes))
     for validation, report in zip(validations, reports, strict=True):
         if run.save is not None:
             from mpkgraph.reference.validation.stored import save_run
@@ -53,7 +52,9 @@ def run_pipelines(request: VerifyRequest, run: RunRequest, output: Output) -> in
             save_run(Path(run.save), validation, report)
         if run.heat_map is not None:
             _draw(Path(run.heat_map), report)
-    return _render(reports, output)
+    code = _render(reports, output)
+    # A script's own assertions are part of the verdict
+    return WRONG if sources.late_errors else code
 
 
 def _check_torch() -> None:
@@ -68,7 +69,7 @@ def _check_torch() -> None:
         )
 
 
-def _limits(run: RunRequest) -> object:
+def _limits(run: RunRequest) -> GivenLimits:
     from mpkgraph.reference.validation.limits import GivenLimits
 
     return GivenLimits.parse(run.rtol, run.atol)
@@ -91,7 +92,7 @@ def _options(
     from mpkgraph.reference.validation.sources import given_of, right_of
     from mpkgraph.reference.validation.validate import AUTO, RunOptions
 
-    scripts: Sequence[Given] = sources.given(pipeline)
+    scripts = [Given(_with_values(x), _with_values(meta)) for x, meta in sources.given(pipeline)]
     given, words = given_of(pipeline, run.inputs, scripts, _aliases(run.alias))
     text = run.reference if run.against is None else run.against
     if run.reference is not None and run.against is not None:
@@ -113,6 +114,13 @@ def _options(
         max_orders=run.max_orders or 1024,
         supply_meta=run.supply_meta,
     )
+
+
+def _with_values(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """Torch tensors that have memory: a script that runs with --meta has others."""
+    import torch
+
+    return {name: x for name, x in tensors.items() if isinstance(x, torch.Tensor) and not x.is_meta}
 
 
 def _aliases(texts: Sequence[str]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from mpkgraph.cli.options import (
     script_options,
     target_options,
 )
+from mpkgraph.cli.run_options import RunRequest, run_options
 
 FORMATS = ("text", "json", "sarif", "github", "junit")
 SEVERITIES = ("error", "warning", "advice")
@@ -69,6 +70,7 @@ SEVERITIES = ("error", "warning", "advice")
 )
 @click.option("--explain", metavar="RULE", help="Say what a rule finds and why, and draw it.")
 @click.option("--list-rules", is_flag=True, help="List all rules.")
+@run_options
 @target_options
 @script_options
 @reading_options
@@ -100,11 +102,12 @@ def verify(ctx: click.Context, /, **options: Any) -> int:
     SOURCE is a task_graph_rank{N}.json (plain, .gz, .zst, or - for standard input), a directory
     (all ranks together), or a pipeline that is planned first: a script (its arguments follow after
     --; it is run, so verify only what you trust), a function (module:function or
-    file.py:function), or a record (pipeline_rank{N}.json).
+    file.py:function), or a record (pipeline_rank{N}.json). With --run it is executed too.
 
     Exit codes: 0 nothing found, 1 findings as bad as --fail-on, 2 wrong usage, 3 input that can't
     be read or planned.
     """
     from mpkgraph.cli.verify_run import VerifyRequest, run_verify
 
-    return run_verify(VerifyRequest(arguments=ctx.meta[ARGUMENTS], **options))
+    run = RunRequest.take(options)
+    return run_verify(VerifyRequest(arguments=ctx.meta[ARGUMENTS], **options), run)

@@ -13,6 +13,7 @@ from mpkgraph.analysis.verify.rule import Severity
 from mpkgraph.analysis.verify.run import Suppress, find_rules, select_rules
 from mpkgraph.analysis.verify.suppression import InlineComments, SuppressedAt
 from mpkgraph.cli.output import Output
+from mpkgraph.cli.run_options import RunRequest
 from mpkgraph.cli.verify_request import VerifyRequest
 from mpkgraph.cli.verify_sources import SourceReader
 from mpkgraph.errors import UsageError
@@ -25,7 +26,7 @@ FINDINGS = 1
 __all__ = ["VerifyRequest", "run_verify"]
 
 
-def run_verify(request: VerifyRequest) -> int:
+def run_verify(request: VerifyRequest, run: RunRequest | None = None) -> int:
     """Answer one `mpkgraph verify`; the exit code."""
     form = request.chosen_form
     path = None if request.output == STDIN else request.output
@@ -34,6 +35,10 @@ def run_verify(request: VerifyRequest) -> int:
         _tell(request, output)
         return 0
     _check_overwrite(request)
+    if run is not None and run.is_asked:
+        from mpkgraph.cli.run_run import run_pipelines
+
+        return run_pipelines(request, run, output)
     report = _report(request)
     if request.write_baseline is not None:
         findings = [x for pipeline in report.pipelines for x in pipeline.result.unfolded]

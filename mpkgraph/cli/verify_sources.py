@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from mpkgraph.analysis.verify.context import VerifyContext, VerifyOptions
 from mpkgraph.analysis.verify.report import Pipeline
 from mpkgraph.analysis.verify.subjects import pipeline_of
+from mpkgraph.catalog.registered import REGISTERED_TASKS
 from mpkgraph.cli.loading import Loaded, LoadOptions, load
 from mpkgraph.cli.plan_request import compiled, plan_options
 from mpkgraph.cli.verify_request import VerifyRequest
 from mpkgraph.errors import UsageError
 from mpkgraph.io.record_file import is_record
 from mpkgraph.io.source import STDIN
+from mpkgraph.pipeline.custom_tasks import with_custom_tasks
 
 Kind = Literal["graph", "folder", "record", "script"]
 
@@ -29,9 +31,13 @@ _COMPILE_FOLDER = re.compile(r"compile(\d+)")
 class SourceReader:
     """The pipelines of one request, one after another; `notes` grows as scripts are run."""
 
-    def __init__(self, request: VerifyRequest) -> None:
+    def __init__(self, request: VerifyRequest, *, executes: bool = False) -> None:
         self.request = request
         self.notes: list[str] = []
+        self.late_errors: list[str] = []
+        """How scripts failed after they had compiled; among the notes too."""
+        self._executes = executes
+        self._tensors: dict[int, Any] = {}
         self._options = VerifyOptions(
             num_workers=request.workers,
             num_schedulers=request.schedulers,
@@ -54,6 +60,10 @@ class SourceReader:
                 yield from self._folder(Path(sources[0]))
             else:
                 yield from self._graphs(sources)
+
+    def given(self, pipeline: Pipeline) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+        """By position of the rank the tensors and meta tensors of a script that was run."""
+        return [self._tensors.get(id(x.record), ({}, {})) for x in pipeline.ranks]
 
     def _check(self, kinds: Sequence[Kind]) -> None:
         request = self.request
@@ -130,8 +140,21 @@ class SourceReader:
             request = replace(request, all_ranks=True)
         # What a script prints must not run into the report
         options = plan_options(request, emit=frozenset(), stdout=sys.stderr)
+        executor = None
+        if self._executes:
+            from mpkgraph.reference.interpreter.script_run import ScriptExecutor
+
+            is_alone = (options.world_size or 1) == 1
+            executor = ScriptExecutor(with_custom_tasks(REGISTERED_TASKS, options.tasks))
+            options = replace(options, keep_tensors=True, executor=executor if is_alone else None)
         result = compiled(sources, options, show_traceback=request.traceback)
         self.notes += result.notes
+        self.late_errors += result.late_errors
+        if executor is not None:
+            for item in result.compiled:
+                before = executor.before.get(id(item.record), {})
+                tensors = {**item.tensors, **before}
+                self._tensors[id(item.record)] = tensors, item.meta_tensors
         yield from planned_pipelines(result, name, options, self._options)
 
 

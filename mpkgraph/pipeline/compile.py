@@ -16,6 +16,7 @@ from mpkgraph.io.record import read_record
 from mpkgraph.model.record import PipelineRecord
 from mpkgraph.pipeline.compiled import BOTH, Compiled, Emit, graph_folder, write_files
 from mpkgraph.pipeline.custom_tasks import with_custom_tasks
+from mpkgraph.pipeline.standin.session import Executor
 from mpkgraph.pipeline.target import Target
 from mpkgraph.planner.plan import Plan, ProcessPlanner
 
@@ -51,6 +52,10 @@ class CompileOptions:
     mirage_home: Path | None = None
     stdout: TextIO | None = None
     """Where a script's prints go; None leaves them on standard output."""
+    keep_tensors: bool = False
+    """Keep the tensors that a script attaches, with their values, beside each pipeline."""
+    executor: Executor | None = None
+    """Runs a compiled pipeline when the script launches it; None does nothing then."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,8 @@ class CompileResult:
 
     compiled: tuple[Compiled, ...]
     notes: tuple[str, ...] = ()
+    late_errors: tuple[str, ...] = ()
+    """How scripts failed after they had compiled; among the notes too."""
 
     @property
     def has_warnings(self) -> bool:
@@ -141,6 +148,8 @@ def _compile_script(source: str, options: CompileOptions) -> CompileResult:
         stdout=options.stdout,
         ranks=range(target.world_size) if options.all_ranks else None,
         init=options.init,
+        keep_tensors=options.keep_tensors,
+        executor=options.executor,
     )
     if is_function(source):
         if options.arguments:
@@ -157,7 +166,7 @@ def _compile_script(source: str, options: CompileOptions) -> CompileResult:
         result = run_script(source, options.arguments, target, script_options)
     compiled = tuple(_as_named(_placed(x, options), options) for x in result.compiled)
     refused = [f"the script went on after compile() was refused: {x}" for x in result.refused]
-    return CompileResult(compiled, (*result.notes, *refused))
+    return CompileResult(compiled, (*result.notes, *refused), result.late_errors)
 
 
 def _placed(compiled: Compiled, options: CompileOptions) -> Compiled:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -54,6 +54,9 @@ class Compiled:
     """The planner's result; None when the runner was given no planner."""
     files: tuple[Path, ...] = ()
     """What was written, the graph before its record in each folder."""
+    tensors: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """By name the torch tensors that were attached; kept only where they are asked for."""
+    meta_tensors: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def graph(self) -> TaskGraph | None:

@@ -49,6 +49,8 @@ class ScriptOptions:
     """Makes a planner, once for each rank; None only collects."""
     executor: Executor | None = None
     """Runs a compiled pipeline when the script does."""
+    keep_tensors: bool = False
+    """Keep the tensors that are attached, with their values, beside each pipeline."""
     mirage_home: Path | None = None
     """Mirage's source tree for its pure-Python parts; None takes MIRAGE_HOME, if set."""
     stop_after: int | None = None
@@ -70,6 +72,8 @@ class ScriptResult:
     """What a user should know and is no error: how the script ended after it compiled."""
     refused: tuple[MpkGraphError, ...] = ()
     """Refusals of compile() that the script caught and went on from."""
+    late_errors: tuple[str, ...] = ()
+    """How the script failed after it had compiled; among the notes too."""
 
 
 def run_script(
@@ -146,6 +150,21 @@ def run_function(
     )
 
 
+def reference_function(name: str, target: Target | None = None) -> Callable[..., Any]:
+    """A function of the user's by `module:function` or `file.py:function`, to be called later.
+
+    Its module may import Mirage, which then is the stand-in. Raises UsageError when there is none.
+    """
+    module, _, function = name.rpartition(":")
+    if not is_function(name):
+        raise UsageError(f"{name!r} is not module:function or file.py:function")
+    is_file = module.endswith(".py")
+    folder = Path(module).absolute().parent if is_file else Path.cwd()
+    session = Session(target=target or Target(), emit=frozenset())
+    with standin(session, import_folder=folder, argv=[module]):
+        return load_function(module, function, is_file=is_file)
+
+
 Run = Callable[[Session, type[PersistentKernel]], None]
 
 
@@ -173,6 +192,7 @@ def _run_ranks(
             emit=options.emit,
             compile_graph=options.new_compile_graph and options.new_compile_graph(),
             executor=options.executor,
+            keep_tensors=options.keep_tensors,
             origin={**origin, "world_size": target.world_size, "rank": rank},
             stop_after=options.stop_after,
         )
@@ -190,6 +210,7 @@ def _run_ranks(
         compiled=tuple(x for session in sessions for x in session.compiled),
         notes=tuple(dict.fromkeys(x for session in sessions for x in session.notes)),
         refused=tuple(x for session in sessions for x in session.refused),
+        late_errors=tuple(x for session in sessions for x in session.late_errors),
     )
 
 
@@ -223,7 +244,9 @@ def _ended(error: BaseException, session: Session, *, meta: bool) -> None:
             raise session.refused[0] from error
         raise script_error(error, meta=meta) from error
     if not (isinstance(error, SystemExit) and error.code in {None, 0}):
-        session.notes.append(late_note(error, len(session.compiled), meta=meta))
+        note = late_note(error, len(session.compiled), meta=meta)
+        session.notes.append(note)
+        session.late_errors.append(note)
 
 
 def _init_parameters(target: Target, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,8 +24,8 @@ from mpkgraph.pipeline.compiled import (
 from mpkgraph.pipeline.recorder import PipelineRecorder
 from mpkgraph.pipeline.target import Target
 
-Executor = Callable[[Compiled, Mapping[str, Any]], None]
-"""Runs a compiled pipeline once on the torch tensors that were attached, by name, in place."""
+Executor = Callable[[Compiled], None]
+"""Runs a compiled pipeline once on the torch tensors that it holds, in place."""
 
 
 class StopScriptError(BaseException):
@@ -48,10 +48,14 @@ class Session:
     executor: Executor | None = None
     origin: Mapping[str, Any] | None = None
     stop_after: int | None = None
+    keep_tensors: bool = False
+    """Keep what is attached, with its values, beside each pipeline that is compiled."""
     compiled: list[Compiled] = field(default_factory=list)
     refused: list[MpkGraphError] = field(default_factory=list)
     """Refusals of compile(), which the script may have caught."""
     notes: list[str] = field(default_factory=list)
+    late_errors: list[str] = field(default_factory=list)
+    """How the script failed after it had compiled: notes too."""
     _said: set[str] = field(default_factory=set)
     _registrations: list[PipelineRecorder] = field(default_factory=list)
     """For each task that was registered the graph that it is of, in the order of the process."""
@@ -72,6 +76,12 @@ class Session:
             if known is not None and known.record == record:
                 return known  # type: ignore[no-any-return]
             compiled = self._plan(record, int(kernel.mpi_rank), site or user_site())
+            if self.keep_tensors or self.executor is not None:
+                compiled = dataclasses.replace(
+                    compiled,
+                    tensors=dict(kernel._model_tensors),  # noqa: SLF001
+                    meta_tensors=dict(kernel.meta_tensors),
+                )
         except MpkGraphError as error:
             self.refused.append(error)
             raise
@@ -109,7 +119,7 @@ class Session:
         """What launching a compiled kernel does: the executor's work, or nothing, said once."""
         compiled = kernel._mpkgraph_compiled  # noqa: SLF001
         if self.executor is not None and compiled is not None:
-            self.executor(compiled, kernel._model_tensors)  # noqa: SLF001
+            self.executor(compiled)
             return
         self.say_once(
             "run",

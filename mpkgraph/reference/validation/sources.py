@@ -17,6 +17,7 @@ from mpkgraph.reference.interpreter.roles import tensor_roles
 from mpkgraph.reference.interpreter.unknown import unexecuted
 from mpkgraph.reference.validation.stored import load_ranks
 
+FILE_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 Right = Mapping[str, Any]
 
 
@@ -78,9 +79,8 @@ def right_of(
     if text is None:
         return [], None
     ranks = [x.graph.rank for x in pipeline.ranks]
-    if Path(text).exists() or "." in Path(text).name.rpartition(":")[0][-4:] + text[-12:]:
-        if not text.rpartition(":")[0].endswith(".py"):
-            return [_outputs(x) for x in load_ranks(text, ranks)], text
+    if Path(text).exists() or text.endswith(FILE_SUFFIXES):
+        return [_outputs(x) for x in load_ranks(text, ranks)], text
     function = _function(text, sources)
     return [_called(function, pipeline, i, given, text) for i in range(len(ranks))], text
 
@@ -125,7 +125,7 @@ def _called(
 
 def _function(text: str, sources: Sequence[str]) -> Callable[..., Any]:
     """`file.py:function`, `module:function`, or a function of the only script."""
-    from mpkgraph.pipeline.script import load_function
+    from mpkgraph.pipeline.script import reference_function
 
     if ":" not in text:
         scripts = {x.rpartition(":")[0] if ".py:" in x else x for x in sources}
@@ -135,7 +135,7 @@ def _function(text: str, sources: Sequence[str]) -> Callable[..., Any]:
                 remedy="Give .safetensors, .pt, a directory of --save, or file.py:function",
             )
         text = f"{scripts.pop()}:{text}"
-    return load_function(text)
+    return reference_function(text)
 
 
 def _inputs(tensors: Right) -> Right:

@@ -80,7 +80,8 @@ def load_manifest(folder: str) -> Mapping[str, Any]:
         raise GraphReadError(
             "this is no manifest of saved tensors", where=str(path), remedy="Save them with --save"
         )
-    return manifest
+    found: Mapping[str, Any] = manifest
+    return found
 
 
 def load_ranks(path: str, ranks: Sequence[int]) -> list[Mapping[str, Any]]:

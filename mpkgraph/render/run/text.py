@@ -86,10 +86,13 @@ def _outcome(out: TextWriter, outcome: RunOutcome) -> None:
     out.line()
     verdict = "right" if outcome.passes else "WRONG"
     style = GOOD if outcome.passes else BAD
-    calls = "" if outcome.num_calls >= outcome.num_tasks - 1 else f" in {outcome.num_calls:,} calls"
+    joined = outcome.num_calls < outcome.num_tasks - 1
+    calls = f" in {count(outcome.num_calls, 'call')}" if joined else ""
     wrong = len(outcome.wrong)
     compared = count(len(outcome.verdicts), "tensor")
     told = f"{wrong} of {compared} wrong" if wrong else f"{compared} right"
+    if outcome.num_tasks == 0:
+        told = f"{told}, nothing was run"
     out.line(
         f"  {out.style(verdict, **style)}  {printable(outcome.schedule)}: "
         f"{count(outcome.num_tasks, 'task')}{calls}, {told}"
@@ -150,8 +153,10 @@ def _blame(out: TextWriter, outcome: RunOutcome, blame: Blame) -> None:
             ("first", _first(verdict)),
             (
                 "limits",
-                (f"rtol {verdict.limits.rtol:.3g}, atol {verdict.limits.atol:.3g} "
-                f"({verdict.limits.reason})"),
+                (
+                    f"rtol {verdict.limits.rtol:.3g}, atol {verdict.limits.atol:.3g} "
+                    f"({verdict.limits.reason})"
+                ),
             ),
             ("would pass", _needed(verdict)),
         ]
@@ -168,7 +173,7 @@ def _behind(blame: Blame) -> Iterator[tuple[str, object]]:
     grid = "x".join(map(str, blame.grid_dim or ()))
     place = f" at {blame.site}" if blame.site else ""
     yield (
-        "written by",
+        "written by" if blame.num_tasks else "left by",
         printable(f"operator {blame.operator} {blame.operator_name} (grid {grid}{method}){place}"),
     )
     if blame.intended_name is not None:
@@ -176,7 +181,8 @@ def _behind(blame: Blame) -> Iterator[tuple[str, object]]:
             "meant by",
             printable(f"operator {blame.intended_operator} {blame.intended_name}, to be last"),
         )
-    yield "tasks", f"{blame.num_tasks:,} of {blame.num_operator_tasks:,}: {blame.tiles}"
+    if blame.num_tasks:
+        yield "tasks", f"{blame.num_tasks:,} of {blame.num_operator_tasks:,}: {blame.tiles}"
     if blame.tasks:
         shown = ", ".join(f"{x.task_id} {x.grid_position}" for x in blame.tasks[:4])
         yield "such as", shown
@@ -275,8 +281,10 @@ def _replayed(out: TextWriter, replayed: Replayed) -> None:
 def _share(verdict: TensorVerdict) -> str:
     difference = verdict.difference
     parts = [
-        (f"{difference.num_mismatches:,} of {difference.num_elements:,} elements "
-        f"({difference.fraction:.2%})")
+        (
+            f"{difference.num_mismatches:,} of {difference.num_elements:,} elements "
+            f"({difference.fraction:.2%})"
+        )
     ]
     if difference.num_unwritten:
         parts.append(f"{difference.num_unwritten:,} never written")
@@ -290,7 +298,7 @@ def _errors(verdict: TensorVerdict) -> str:
         f"mean abs {_number(x.mean_abs_error)}",
         f"max rel {_number(x.max_rel_error)}",
     ]
-    if x.max_ulps is not None:
+    if x.max_ulps:
         parts.append(f"{x.max_ulps:,} ulps")
     if x.num_nan or x.num_inf:
         parts.append(f"{x.num_nan:,} NaN, {x.num_inf:,} infinite")
