@@ -33,6 +33,8 @@ class Buffer:
     raw: Any = field(repr=False)
     guard: int = 0
     """0 for memory of the caller's, which has none."""
+    is_poisoned: bool = False
+    """Whether it began as memory that nobody has written."""
     is_shared: bool = False
     """Whether what lies around it may be another tensor, so that guards tell nothing."""
 
@@ -43,10 +45,9 @@ class Buffer:
         """
         guard = -(-min(max(num_bytes, MIN_GUARD), MAX_GUARD) // ALIGNMENT) * ALIGNMENT
         total = guard + -(-num_bytes // ALIGNMENT) * ALIGNMENT + guard
-        if content == "zero":
-            raw = torch.from_numpy(np.zeros(total, dtype=np.uint8))  # torch's are touched at once
-        else:
-            raw = torch.empty(total, dtype=torch.uint8)
+        # numpy's memory: zeros are not touched before they are used, and pages are large
+        make = np.zeros if content == "zero" else np.empty
+        raw = torch.from_numpy(make(total, dtype=np.uint8))
         buffer = cls(name, type_name, num_bytes, raw, guard)
         _fill(buffer.raw[:guard], poison_of(type_name))
         _fill(buffer.raw[guard + num_bytes // buffer.itemsize * buffer.itemsize :], buffer.poison)
@@ -114,6 +115,7 @@ class Buffer:
 
     def poison_all(self) -> None:
         """As if nobody had written the tensor."""
+        self.is_poisoned = True
         _fill(self.data, self.poison)
 
     def unwritten(self) -> Any:

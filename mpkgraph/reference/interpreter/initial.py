@@ -284,6 +284,13 @@ def interleave(whole: Any, parts: Sequence[Any], call: TensorCall) -> None:
         start += rows
 
 
+def missing_meta(rank: RankProgram, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Meta tensors that kernels read and nobody gave, made up: all rows in use."""
+    names = {x for x in _meta_names(rank) if not _is_tensor(given.get(x))}
+    batch = Batch(rank.settings, 8, 0)
+    return batch.meta_tensors(batch.shapes(names))
+
+
 def _meta_names(rank: RankProgram) -> set[str]:
     """Meta tensors that kernels of the graph dereference."""
     return {name for plan in rank.plans for name in plan.effects.meta_tensors}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,19 +13,19 @@ import torch
 from mpkgraph.analysis.execution.schedulers import make_scheduler
 from mpkgraph.analysis.verify.subjects import context_of
 from mpkgraph.catalog.registered import REGISTERED_TASKS
-from mpkgraph.errors import MpkGraphError
 from mpkgraph.pipeline.compiled import Compiled
 from mpkgraph.planner.registered import RegisteredTasks
-from mpkgraph.reference.interpreter.initial import in_place
+from mpkgraph.reference.interpreter.initial import in_place, missing_meta
 from mpkgraph.reference.interpreter.program import Program
 from mpkgraph.reference.interpreter.roles import tensor_roles
 from mpkgraph.reference.interpreter.run import RunResult, run_program
 
 
-class ExecutionError(MpkGraphError, RuntimeError):
-    """What a script's launch would come to on a GPU: a crash, a hang; or it can't be executed."""
+class ExecutionError(RuntimeError):
+    """What a script's launch would come to on a GPU: a crash, a hang; or it can't be executed.
 
-    exit_code = 1
+    As CUDA's errors it ends the script, which may catch it; the pipeline is checked all the same.
+    """
 
 
 @dataclass
@@ -39,7 +40,8 @@ class ScriptExecutor:
     def __call__(self, compiled: Compiled) -> None:
         """Execute one pipeline in place.
 
-        Raises ExecutionError for a hang, a task that crashes, or one that can't be executed.
+        Meta tensors that it lacks are made up. Raises ExecutionError for a hang, a task that
+        crashes, or one that can't be executed.
         """
         if compiled.graph is None:
             return
@@ -50,9 +52,7 @@ class ScriptExecutor:
             if rank.settings.world_size > 1:
                 raise ExecutionError(
                     "ranks of a script run one after another here, and their kernels need each "
-                    "other",
-                    where=str(compiled.site),
-                    remedy="Use mpkgraph verify --run --all-ranks, which runs them together",
+                    "other; mpkgraph verify --run --world-size N runs them together"
                 )
             if id(compiled.record) not in self.before:
                 roles = tensor_roles(rank)
@@ -61,27 +61,30 @@ class ScriptExecutor:
                     for name, tensor in compiled.tensors.items()
                     if name in rank.written and roles[name].role != "output"
                 }
-            memory = in_place(rank, compiled.tensors, compiled.meta_tensors)
+            missing = missing_meta(rank, compiled.meta_tensors)
+            memory = in_place(rank, compiled.tensors, {**missing, **compiled.meta_tensors})
+            if missing:
+                sys.stderr.write(
+                    f"mpkgraph: the pipeline lacks the meta tensor {', '.join(missing)}: on a GPU "
+                    "this launch dereferences a null pointer; it goes on with all rows in use\n"
+                )
             scheduler = make_scheduler("batched", program.tasks, groups=program.groups)
             result = run_program(program, [memory], scheduler)
             self.num_runs += 1
-        _check(result, compiled)
+        _check(result)
 
 
-def _check(result: RunResult, compiled: Compiled) -> None:
-    where = str(compiled.site)
+def _check(result: RunResult) -> None:
     causes = result.unexecuted.causes
     if causes:
         types = ", ".join(sorted({x.task_type for x in causes}))
-        raise ExecutionError(f"can't execute {types}: {causes[0].reason}", where=where)
+        raise ExecutionError(f"can't execute {types}: {causes[0].reason}")
     if result.hang is not None:
         wait = next(iter(result.hang.waits), None)
         text = "" if wait is None else f": task {wait.task_id} waits for event {wait.event_index}"
-        raise ExecutionError(
-            f"the kernel would hang{text}", where=where, remedy="See mpkgraph verify"
-        )
+        raise ExecutionError(f"the kernel would hang{text}")
     if result.faults:
-        raise ExecutionError(f"the kernel would crash: {result.faults[0]}", where=where)
+        raise ExecutionError(f"the kernel would crash: {result.faults[0]}")
 
 
 @contextmanager

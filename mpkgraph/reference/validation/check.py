@@ -319,7 +319,7 @@ def short_type(shape: TensorShape) -> str:
 def _holes(memory: RankMemory, shape: TensorShape, expected: Expected, position: int) -> Any:
     """By element whether no task wrote it though it should have been; None for nowhere."""
     buffer = memory.buffers[shape.name]
-    if buffer.is_shared or not buffer.guard:
+    if buffer.is_shared or not buffer.is_poisoned:
         return None
     flat = buffer.unwritten()
     if not bool(flat.any()):
