@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mpkgraph.analysis.verify.report import Pipeline
+from mpkgraph.analysis.verify.run import find_rules
 from mpkgraph.cli.output import Output
 from mpkgraph.cli.run_options import RunRequest
 from mpkgraph.cli.verify_request import VerifyRequest
@@ -38,7 +39,7 @@ def run_pipelines(request: VerifyRequest, run: RunRequest, output: Output) -> in
     sources = SourceReader(request, executes=True)
     pipelines = list(sources.pipelines())
     if run.reduce is not None:
-        return _reduce(pipelines, run, output)
+        return _reduce(pipelines, run, request, output)
     validations = [_validation(x, run, request, sources) for x in pipelines]
     if len(validations) > 1 and run.save is not None:
         raise UsageError("--save is for one graph", remedy="Name that one alone")
@@ -133,13 +134,20 @@ def _aliases(texts: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _reduce(pipelines: Sequence[Pipeline], run: RunRequest, output: Output) -> int:
+def _reduce(
+    pipelines: Sequence[Pipeline], run: RunRequest, request: VerifyRequest, output: Output
+) -> int:
     if len(pipelines) != 1:
         raise UsageError("--reduce is for one pipeline", remedy="Name that one alone")
     from mpkgraph.reference.validation.reduce import reduce_pipeline
     from mpkgraph.render.run.reduced import reduced_json, reduced_text
 
-    result = reduce_pipeline(pipelines[0], Path(run.reduce or ""))
+    words = request.selected
+    rules = find_rules(words[0]) if len(words) == 1 else []
+    if words and len(rules) != 1:
+        raise UsageError("--reduce keeps one finding", remedy="Name one rule with --select")
+    code = rules[0].code if rules else None
+    result = reduce_pipeline(pipelines[0], Path(run.reduce or ""), code)
     if output.form == "json":
         with output.binary() as stream:
             stream.write(reduced_json(result))

@@ -31,9 +31,9 @@ def fill(
 ) -> None:
     """Fill a tensor. Of a cache only the `pages` (rows of its first dim) are; the rest is zero."""
     generator = torch.Generator()
-    generator.manual_seed((seed << 33) ^ zlib.crc32(shape.name.encode("utf-8", "surrogatepass")))
-    if role.is_per_rank and rank:
-        generator.manual_seed(generator.initial_seed() + 7919 * rank)
+    # torch's generator takes 32 bits: all that matters is mixed into them
+    key = f"{seed} {rank if role.is_per_rank else 0} {shape.name}"
+    generator.manual_seed(zlib.crc32(key.encode("utf-8", "surrogatepass")))
     elements = buffer.elements
     if role.role == "tokens":
         limit = max(role.limit, 1)

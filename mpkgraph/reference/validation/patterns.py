@@ -12,6 +12,8 @@ BoolArray = npt.NDArray[np.bool_]
 MOSTLY = 0.5
 """A set of rows and columns names a pattern when at least so many of its elements are wrong: by
 chance some values come out right."""
+GAPLESS = 0.9
+"""Indices are taken for a range when at least so many of it are there."""
 ORDINALS = {2: "second", 3: "third", 4: "fourth", 5: "fifth", 6: "sixth", 8: "eighth"}
 AXES = ("x", "y", "z")
 
@@ -32,6 +34,7 @@ def element_pattern(wrong: BoolArray) -> str:
         return "everything"
     kept = [np.flatnonzero(_along(wrong, dim)) for dim in range(wrong.ndim)]
     share = wrong.sum() / float(np.prod([len(x) for x in kept], dtype=np.float64))
+    kept = [_without_gaps(x) for x in kept]
     parts = [
         set_pattern(x, wrong.shape[dim], _dim_name(dim, wrong.ndim))
         for dim, x in enumerate(kept)
@@ -41,6 +44,14 @@ def element_pattern(wrong: BoolArray) -> str:
     if not parts:
         return "everywhere" + scattered if scattered else "nearly everything"
     return " in ".join(reversed(parts)) + scattered
+
+
+def _without_gaps(indices: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """A range with a few gaps, where a value came out right by chance, as the range."""
+    low, high = int(indices[0]), int(indices[-1])
+    if len(indices) < GAPLESS * (high - low + 1):
+        return indices
+    return np.arange(low, high + 1)
 
 
 def tile_pattern(points: npt.NDArray[np.int64], wrong: BoolArray, grid: Sequence[int]) -> str:

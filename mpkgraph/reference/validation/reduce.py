@@ -106,7 +106,8 @@ def reduce_pipeline(
             remedy="Give the script, or keep the record beside the graph",
         )
     target = _target(pipeline, code)
-    reducer = _Reducer(target, len(pipeline.ranks), max_seconds)
+    known = _errors(pipeline.ranks)
+    reducer = _Reducer(target, known, max_seconds)
     smallest = reducer.reduce(record)
     title = (
         f"The smallest pipeline found that still shows {target}, from {Path(pipeline.name).name}"
@@ -143,6 +144,10 @@ def _target(pipeline: Pipeline, code: str | None) -> Target:
     return Target(worst.rule.code)
 
 
+def _errors(contexts: Sequence[Any]) -> frozenset[str]:
+    return frozenset(x.rule.code for x in verify(contexts).findings if x.severity == "error")
+
+
 def _run_target(contexts: Sequence[Any]) -> Target | None:
     report = validate(contexts, RunOptions())
     outcome = report.failing
@@ -161,9 +166,11 @@ def _run_target(contexts: Sequence[Any]) -> Target | None:
 
 
 class _Reducer:
-    def __init__(self, target: Target, num_ranks: int, max_seconds: float) -> None:
+    def __init__(self, target: Target, known: frozenset[str], max_seconds: float) -> None:
         self.target = target
-        self.num_ranks = num_ranks
+        self.known = known
+        """Errors that the pipeline has: a step must not make others, sizes that no kernel takes,
+        say."""
         self.deadline = time.monotonic() + max_seconds
         self.num_tries = 0
         self._seen: set[str] = set()
@@ -215,6 +222,9 @@ class _Reducer:
             made = replay(candidate)
             context = context_of(plan(made).graph, made)
         except (MpkGraphError, AssertionError, ValueError, TypeError, ZeroDivisionError):
+            return None
+        errors = _errors([context])
+        if not errors <= self.known:
             return None
         if self.target.code is not None:
             found = any(x.rule.code == self.target.code for x in verify([context]).findings)

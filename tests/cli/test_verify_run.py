@@ -1,0 +1,232 @@
+"""`mpkgraph verify --run`: from the command line to exit codes, files and pictures."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from mpkgraph.cli.main import run  # noqa: E402
+from tests import goldens  # noqa: E402
+
+SCRIPT = """
+import torch
+from mirage.mpk.persistent_kernel import PersistentKernel
+
+ROWS, HIDDEN = 4, 512
+
+
+def expected(tensors):
+    return {"out": tensors["x"].float().matmul(tensors["w"].float().t()).to(torch.bfloat16)}
+
+
+def main(grid=GRID):
+    params = PersistentKernel.get_default_init_parameters()
+    params.update(test_mode=True, num_workers=8, num_local_schedulers=4)
+    pk = PersistentKernel(**params)
+    x = torch.randn(ROWS, HIDDEN, device="cuda").to(torch.bfloat16)
+    w = torch.randn(HIDDEN, HIDDEN, device="cuda").to(torch.bfloat16) / 16
+    out = torch.zeros(ROWS, HIDDEN, dtype=torch.bfloat16, device="cuda")
+    pk.linear_layer(
+        input=pk.attach_input(x, name="x"),
+        weight=pk.attach_input(w, name="w"),
+        output=pk.attach_input(out, name="out"),
+        grid_dim=(grid, 1, 1),
+        block_dim=(256, 1, 1),
+    )
+    pk.compile()
+    pk.run_test_mode()
+    torch.cuda.synchronize()
+    right = x.float() @ w.float().t()
+    assert (out.float() - right).abs().max() < 0.1, "the layer is wrong"
+
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.fixture
+def script(tmp_path):
+    def write(grid=8, name="mlp.py"):
+        path = tmp_path / name
+        path.write_text(SCRIPT.replace("GRID", str(grid)), encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+def _json(capsys, *arguments):
+    code = run(["verify", *arguments, "--json"])
+    return code, json.loads(capsys.readouterr().out)
+
+
+def _case(name):
+    path = goldens.FOLDER / name
+    if not path.is_dir():
+        pytest.skip(goldens.ABSENT)
+    return str(path)
+
+
+def test_a_script_is_executed_and_checked(script, capsys):
+    code, report = _json(capsys, script(), "--run")
+    assert code == 0
+    assert report["schema"] == "mpkgraph-run/1"
+    assert report["inputs"] == "the script"
+    assert [x["schedule"] for x in report["runs"]] == ["batched", "adversarial", "reversed"]
+    (tensor,) = report["runs"][0]["tensors"]
+    assert (tensor["name"], tensor["passes"], tensor["dtype"]) == ("out", True, "bf16")
+    assert not report["notes"]  # its own assertion held
+
+
+def test_a_scripts_own_assertion_counts(script, capsys):
+    code, report = _json(capsys, script(grid=6), "--run")
+    assert code == 1
+    assert "the layer is wrong" in " ".join(report["notes"])
+    blame = report["runs"][0]["blame"]
+    assert blame["elements"] == "columns from 510 on"
+    assert blame["site"].endswith(f"mlp.py:{_line('pk.linear_layer')}")
+    assert "MPK101" in [x["code"] for x in blame["findings"]]
+
+
+def _line(text):
+    return next(i for i, x in enumerate(SCRIPT.splitlines(), 1) if text in x)
+
+
+def test_a_reference_of_ones_own(script, capsys, tmp_path):
+    path = script()
+    for text in ("expected", f"{path}:expected"):
+        code, report = _json(capsys, path, "--run", "--reference", text)
+        assert code == 0
+        assert report["against"].endswith("expected")
+    wrong = tmp_path / "wrong.pt"
+    torch.save({"out": torch.ones(4, 512, dtype=torch.bfloat16)}, wrong)
+    code, report = _json(capsys, path, "--run", "--reference", str(wrong))
+    assert code == 1
+    needed = report["runs"][0]["tensors"][0]["needed_atol"]
+    options = ["--rtol", "0", "--atol", f"out={needed * 1.01}"]
+    assert run(["verify", path, "--run", "--reference", str(wrong), *options]) == 0
+    assert run(["verify", path, "--run", "--rtol", "nothing=1"]) == 2
+    assert "no tensor is called 'nothing'" in capsys.readouterr().err
+
+
+def test_tensors_are_saved_and_compared(script, capsys, tmp_path):
+    pytest.importorskip("safetensors")
+    path, one, other = script(), str(tmp_path / "one"), str(tmp_path / "other")
+    assert run(["verify", path, "--run", "--schedule", "program", "--save", one]) == 0
+    manifest = json.loads((tmp_path / "one" / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["schema"] == "mpkgraph-tensors/1"
+    assert set(manifest["ranks"][0]["tensors"]) == {"x", "w", "out"}
+    assert manifest["schedule"] == "program"
+    capsys.readouterr()
+    # The same inputs give the same outputs in another order
+    options = ["--inputs", one, "--schedule", "reversed", "--save", other]
+    assert run(["verify", path, "--run", *options]) == 0
+    assert run(["verify", one, "--against", other]) == 0
+    assert run(["verify", path, "--inputs", one, "--against", one]) == 0
+    from safetensors.torch import load_file, save_file
+
+    file = tmp_path / "other" / "tensors_rank0.safetensors"
+    tensors = load_file(file)
+    tensors["out"][1, 7] += 1
+    save_file(tensors, file)
+    capsys.readouterr()
+    code, report = _json(capsys, one, "--against", other)
+    assert code == 1
+    wrong = [x for x in report["runs"][0]["tensors"] if not x["passes"]]
+    assert [(x["name"], x["first"], x["num_mismatches"]) for x in wrong] == [("out", [1, 7], 1)]
+    manifest["ranks"][0]["graph_sha256"] = "0" * 64
+    (tmp_path / "other" / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    _, report = _json(capsys, one, "--against", other)
+    assert "another graph" in report["notes"][0]
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg", "html"])
+def test_a_heat_map_is_drawn(suffix, tmp_path, capsys):
+    if suffix != "html":
+        pytest.importorskip("matplotlib")
+    path = tmp_path / f"map.{suffix}"
+    case = _case("bad/map_swap_weight-cc90")
+    assert run(["verify", case, "--run", "--heat-map", str(path)]) == 1
+    data = path.read_bytes()
+    assert data.startswith({"png": b"\x89PNG", "svg": b"<?xml", "html": b"<!doctype"}[suffix])
+    again = tmp_path / f"again.{suffix}"
+    run(["verify", case, "--run", "--heat-map", str(again)])
+    assert again.read_bytes() == data
+    capsys.readouterr()
+    assert run(["verify", case, "--run", "--heat-map", str(tmp_path / "map.bmp")]) == 2
+
+
+def test_replay_and_text(capsys):
+    case = _case("bad/residual_map_mismatch-cc90")
+    assert run(["verify", case, "--replay", "MPK206"]) == 1
+    text = capsys.readouterr().out
+    assert "shown  MPK206 stripped-edge" in text
+    assert "first wrong: x_c" in text
+    assert "1 of 1 finding shown by a run" in text
+
+
+def test_a_wrong_pipeline_is_reduced(tmp_path, capsys):
+    path = tmp_path / "small.py"
+    case = _case("bad/waw_two_writers-cc90")
+    code, report = _json(capsys, case, "--reduce", str(path))
+    assert code == 1
+    assert report["is_complete"]
+    assert report["after"]["layers"] == 2
+    assert report["after"]["tasks"] <= 6
+    assert run(["verify", str(path), "--replay", "MPK203"]) == 1
+    capsys.readouterr()
+    # A finding instead of a wrong value
+    assert run(["verify", case, "--reduce", str(path), "--select", "MPK203"]) == 1
+    assert run(["verify", _case("gpu/small_rmsnorm-cc90"), "--reduce", str(path)]) == 2
+    assert "nothing to reduce" in capsys.readouterr().err
+
+
+def test_a_hang_is_told(capsys, tmp_path):
+    """A queue of one worker, with a task that waits for one behind it."""
+    from mpkgraph.io.writer import save_graph
+    from tests.analysis.graphs import graph_of
+
+    path = tmp_path / "task_graph_rank0.json"
+    save_graph(graph_of([(3, None), (None, None), (None, 3)], 5), path)
+    code = run(["verify", str(path), "--run", "--schedule", "fifo", "--workers", "2"])
+    text = capsys.readouterr().out
+    assert code == 1
+    assert "worker 0 is blocked by task 2 of rank 0: it waits for event 3" in text
+    assert "behind task 2 in the queue of worker 0" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--seed", "3"], "--seed does nothing without --run"),
+        (["--run", "--format", "sarif"], "told as text or json"),
+        (["--run", "--alias", "x"], "--alias takes NAME=OTHER"),
+        (["--run", "--inputs", "nothing.safetensors"], "no such file"),
+        (["--run", "--reference", "nothing"], "neither a file nor a function"),
+        (["--replay", "MPK101", "--reduce", "a.py"], "can't go together"),
+    ],
+)
+def test_what_does_not_fit_is_refused(arguments, said, capsys):
+    case = _case("gpu/small_rmsnorm-cc90")
+    assert run(["verify", case, *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_real_runs_of_an_h100_agree(capsys):
+    """Tensors that an H100 left, within the default tolerances."""
+    pytest.importorskip("safetensors")
+    folder = goldens.FOLDER / "gpu_runs"
+    if not folder.is_dir():
+        pytest.skip(goldens.ABSENT)
+    for path in sorted(folder.glob("*.safetensors")):
+        case = _case(f"gpu/{path.stem}-cc90")
+        options = ["--inputs", str(path), "--against", str(path)]
+        code, report = _json(capsys, case, "--run", *options)
+        assert code == 0, path.stem
+        names = {x["name"] for x in report["runs"][0]["tensors"]}
+        assert "out" in names
+        assert run(["verify", case, "--run", "--inputs", str(path)]) == 0
+        capsys.readouterr()
