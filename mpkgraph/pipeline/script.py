@@ -32,7 +32,14 @@ from mpkgraph.pipeline.user_code import (
     site_of,
 )
 
-__all__ = ["ScriptOptions", "ScriptResult", "is_function", "run_function", "run_script"]
+__all__ = [
+    "ScriptOptions",
+    "ScriptResult",
+    "is_function",
+    "reference_function",
+    "run_function",
+    "run_script",
+]
 
 
 @dataclass(frozen=True)

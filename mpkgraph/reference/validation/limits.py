@@ -69,13 +69,14 @@ class GivenLimits:
         return {*self.rtol_of, *self.atol_of}
 
     def apply(self, name: str, limits: Limits) -> Limits:
-        """The user's word over the default."""
+        """The user's word over the default; what is not given of the two stays."""
         rtol = self.rtol_of.get(name, self.rtol)
         atol = self.atol_of.get(name, self.atol)
         if rtol is None and atol is None:
             return limits
-        # Whoever names one of the two does not want the other's default to let values pass
-        return Limits(rtol or 0.0, atol or 0.0, "given")
+        return Limits(
+            limits.rtol if rtol is None else rtol, limits.atol if atol is None else atol, "given"
+        )
 
 
 def default_limits(

@@ -100,7 +100,7 @@ def test_limits_of_the_user():
     given_limits = GivenLimits.parse(["1e-3", "out=0.1"], ["out=2"])
     default = Limits(0.5, 0.5, "bf16")
     assert given_limits.apply("out", default) == Limits(0.1, 2.0, "given")
-    assert given_limits.apply("x", default) == Limits(1e-3, 0.0, "given")
+    assert given_limits.apply("x", default) == Limits(1e-3, 0.5, "given")
     assert GivenLimits().apply("x", default) is default
     for text in ("much", "out=", "out=-1", "nan"):
         with pytest.raises(UsageError, match="rtol"):
