@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mpkgraph._version import __version__
 
 if TYPE_CHECKING:
-    from mpkgraph.api import operators, read, read_all, save_page, summarise, verify
+    from mpkgraph.api import operators, read, read_all, save_page, schedule, summarise, verify
     from mpkgraph.catalog import Catalog
     from mpkgraph.errors import MpkGraphError
     from mpkgraph.io.reader import stream_graph as stream
@@ -42,6 +42,7 @@ __all__ = [
     "read_all",
     "save",
     "save_page",
+    "schedule",
     "stream",
     "summarise",
     "to_networkx",
@@ -61,6 +62,7 @@ _HOMES = {
     "read": ("mpkgraph.api", "read"),
     "read_all": ("mpkgraph.api", "read_all"),
     "save": ("mpkgraph.io.writer", "save_graph"),
+    "schedule": ("mpkgraph.api", "schedule"),
     "save_page": ("mpkgraph.api", "save_page"),
     "stream": ("mpkgraph.io.reader", "stream_graph"),
     "summarise": ("mpkgraph.api", "summarise"),

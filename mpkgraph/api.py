@@ -14,7 +14,9 @@ from mpkgraph.model.operator import OperatorSet
 from mpkgraph.model.record import PipelineRecord
 
 if TYPE_CHECKING:
+    from mpkgraph.analysis.cost.model import CostModel
     from mpkgraph.analysis.page import Overlay
+    from mpkgraph.analysis.schedule.result import Schedule
     from mpkgraph.analysis.summary import Summary
     from mpkgraph.analysis.verify.context import VerifyContext, VerifyOptions
     from mpkgraph.analysis.verify.run import VerifyResult
@@ -110,6 +112,67 @@ def save_page(
     if operator_set is None:
         operator_set = operators(graph, record, catalog=catalog)
     save(make_page(GraphContext(graph, operator_set, catalog), record, overlays), path)
+
+
+def schedule(
+    graphs: TaskGraph | Sequence[TaskGraph],
+    record: PipelineRecord | PathLike | None = None,
+    *,
+    cost: str | CostModel | None = None,
+    num_workers: int | None = None,
+    num_schedulers: int | None = None,
+    kv_length: int | None = None,
+    profile: PathLike | None = None,
+    what_if: Iterable[str] = (),
+    catalog: Catalog = DEFAULT,
+    find_record: bool = True,
+) -> Schedule:
+    """When each task runs: `mpkgraph show --schedule` as an object with `to_json()`.
+
+    `graphs` is one rank, or all ranks of a pipeline. `cost` is a GPU's name, the path of a cost
+    file or a `CostModel`; `what_if` as on the command line. `record` goes with one rank; without
+    it the records beside the graphs' files are used when there are any and `find_record` is true.
+
+    Raises UsageError for what can't be simulated as asked, GraphReadError for a cost file, profile
+    or record that can't be read.
+    """
+    from mpkgraph.analysis.context import GraphContext
+    from mpkgraph.io import record as records
+    from mpkgraph.placement import ScheduleQuestion, simulate_schedule
+    from mpkgraph.views.operators import recover_operators
+    from mpkgraph.views.recorded import recorded_operators
+
+    ranks = [graphs] if isinstance(graphs, TaskGraph) else list(graphs)
+    if not ranks:
+        raise UsageError("there is no graph to simulate", remedy="Give at least one")
+    if record is not None and len(ranks) > 1:
+        raise UsageError("a record goes with one graph", remedy="Leave it out")
+    contexts, found = [], None
+    for graph in ranks:
+        of_rank = record
+        if of_rank is None and find_record and graph.source.path is not None:
+            of_rank = records.find_record(graph.source.path)
+        if of_rank is not None and not isinstance(of_rank, PipelineRecord):
+            of_rank = records.read_record(of_rank)
+        found = found or of_rank
+        contexts.append(
+            GraphContext(
+                graph,
+                recover_operators(graph, catalog)
+                if of_rank is None
+                else recorded_operators(graph, of_rank, catalog),
+                catalog,
+            )
+        )
+    question = ScheduleQuestion(
+        cost,
+        num_workers,
+        num_schedulers,
+        kv_length,
+        None if profile is None else os.fspath(profile),
+        tuple(what_if),
+    )
+    return simulate_schedule(contexts, question, found)
 
 
 def verify(

@@ -47,7 +47,7 @@ def _makespan(request: DiffRequest, ranks: Sequence[VerifyContext]) -> float | s
     """In microseconds, with the cost model of the GPU that the graphs are for; else why not."""
     from mpkgraph.analysis.cost.model import cost_model
     from mpkgraph.analysis.schedule.run import ScheduleOptions, schedule
-    from mpkgraph.cli.schedule_target import likely_gpu, likely_kv_length, placement_of
+    from mpkgraph.placement import likely_gpu, likely_kv_length, placement_of
 
     contexts = [x.view for x in ranks]
     record = ranks[0].record

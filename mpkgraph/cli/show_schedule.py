@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
 
 import click
 
-from mpkgraph.cli.loading import Loaded, LoadOptions, load
+from mpkgraph.cli.loading import LoadOptions, load
 from mpkgraph.cli.output import Output
 from mpkgraph.cli.request import ShowRequest
 from mpkgraph.errors import UsageError
 from mpkgraph.render.escape import printable
-
-if TYPE_CHECKING:
-    from mpkgraph.analysis.context import GraphContext
-    from mpkgraph.analysis.schedule.run import ScheduleOptions
 
 
 def run_schedule(request: ShowRequest, output: Output, options: LoadOptions) -> None:
@@ -28,11 +23,19 @@ def run_schedule(request: ShowRequest, output: Output, options: LoadOptions) -> 
             remedy="Leave the selection out, or --extract it first",
         )
     from mpkgraph.analysis.context import GraphContext
-    from mpkgraph.analysis.schedule.run import schedule
+    from mpkgraph.placement import ScheduleQuestion, simulate_schedule
 
     loaded = load(dataclasses.replace(options, keep_summary=False))
     contexts = [GraphContext(item.graph, item.operators, item.catalog) for item in loaded]
-    found = schedule(contexts, _options(request, loaded, contexts))
+    question = ScheduleQuestion(
+        cost=request.cost,
+        num_workers=request.workers,
+        num_schedulers=request.schedulers,
+        kv_length=request.kv_length,
+        profile=request.profile,
+        what_if=request.what_if,
+    )
+    found = simulate_schedule(contexts, question, loaded[0].record)
     if request.trace is not None:
         from mpkgraph.render.perfetto import write_trace
 
@@ -50,45 +53,3 @@ def run_schedule(request: ShowRequest, output: Output, options: LoadOptions) -> 
         from mpkgraph.render.schedule_text import schedule_text
 
         output.write_text(lambda out: schedule_text(out, found, full=request.full))
-
-
-def _options(
-    request: ShowRequest, loaded: list[Loaded], contexts: list[GraphContext]
-) -> ScheduleOptions:
-    from mpkgraph.analysis.cost.model import cost_model
-    from mpkgraph.analysis.schedule.run import ScheduleOptions
-    from mpkgraph.analysis.schedule.what_if import parse_what_if
-    from mpkgraph.cli.schedule_target import likely_gpu, likely_kv_length, placement_of
-
-    record = loaded[0].record
-    model = cost_model(request.cost, likely_gpu(contexts[0], record), loaded[0].catalog)
-    kv_length = request.kv_length
-    if kv_length is None:
-        kv_length = likely_kv_length(model, record)
-    model = model.with_kv_length(kv_length)
-    what_if = parse_what_if(request.what_if, contexts[0])
-    measured = None
-    workers, schedulers = request.workers, request.schedulers
-    if request.profile is not None:
-        from mpkgraph.analysis.cost.join import join_profile
-        from mpkgraph.analysis.cost.profile import read_profile
-
-        if len(contexts) > 1:
-            raise UsageError("a profile is of one rank", remedy="Choose one with --rank")
-        profile = read_profile(request.profile, contexts[0].catalog)
-        measured, ran_with = join_profile(
-            profile,
-            contexts[0],
-            request.schedulers,
-            likely=placement_of(model, record, profile.num_workers, None)[1],
-        )
-        if workers is None:
-            workers, schedulers = profile.num_workers, ran_with
-    num_workers, num_schedulers = placement_of(model, record, workers, schedulers)
-    return ScheduleOptions(
-        num_workers=num_workers,
-        num_schedulers=num_schedulers,
-        model=model,
-        what_if=what_if,
-        measured=measured,
-    )

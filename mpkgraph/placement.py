@@ -1,9 +1,15 @@
-"""Which GPU a graph is for, and how many workers and schedulers it would have there."""
+"""Where a graph runs: its likely GPU, workers and schedulers; and the schedule that follows."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from mpkgraph.analysis.context import GraphContext
-from mpkgraph.analysis.cost.model import CostModel
+from mpkgraph.analysis.cost.model import CostModel, cost_model
+from mpkgraph.analysis.schedule.result import Schedule
+from mpkgraph.analysis.schedule.run import ScheduleOptions, schedule
+from mpkgraph.analysis.schedule.what_if import parse_what_if
 from mpkgraph.errors import UsageError
 from mpkgraph.model.record import PipelineRecord
 from mpkgraph.pipeline.target import SCHEDULERS_PER_FREE_SM, get_configurations
@@ -61,3 +67,60 @@ def placement_of(
     if schedulers < 1:
         raise UsageError(f"{schedulers} schedulers are not possible", remedy="Give at least 1")
     return workers, schedulers
+
+
+@dataclass(frozen=True)
+class ScheduleQuestion:
+    """What a user says of a schedule; None leaves a choice to the record or to Mirage's rules."""
+
+    cost: str | CostModel | None = None
+    """A GPU's name, the path of a cost file, or a model."""
+    num_workers: int | None = None
+    num_schedulers: int | None = None
+    kv_length: int | None = None
+    profile: str | None = None
+    """Path of what Mirage's profiler wrote."""
+    what_if: tuple[str, ...] = ()
+
+
+def simulate_schedule(
+    contexts: Sequence[GraphContext], question: ScheduleQuestion, record: PipelineRecord | None
+) -> Schedule:
+    """The schedule of one rank, or of all ranks of a pipeline in order of rank.
+
+    Raises UsageError for what can't be simulated as asked, GraphReadError for a cost file or a
+    profile that can't be read.
+    """
+    first = contexts[0]
+    model = (
+        question.cost
+        if isinstance(question.cost, CostModel)
+        else cost_model(question.cost, likely_gpu(first, record), first.catalog)
+    )
+    kv_length = question.kv_length
+    model = model.with_kv_length(
+        likely_kv_length(model, record) if kv_length is None else kv_length
+    )
+    what_if = parse_what_if(question.what_if, first)
+    workers, schedulers = question.num_workers, question.num_schedulers
+    measured = None
+    if question.profile is not None:
+        from mpkgraph.analysis.cost.join import join_profile
+        from mpkgraph.analysis.cost.profile import read_profile
+
+        if len(contexts) > 1:
+            raise UsageError("a profile is of one rank", remedy="Choose one with --rank")
+        profile = read_profile(question.profile, first.catalog)
+        likely = placement_of(model, record, profile.num_workers, None)[1]
+        measured, ran_with = join_profile(profile, first, schedulers, likely=likely)
+        if workers is None:
+            workers, schedulers = profile.num_workers, ran_with
+    return schedule(
+        contexts,
+        ScheduleOptions(
+            *placement_of(model, record, workers, schedulers),
+            model,
+            what_if=what_if,
+            measured=measured,
+        ),
+    )
