@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from mpkgraph.errors import MissingDependencyError
 from mpkgraph.reference.call import TaskCall
+from mpkgraph.reference.gpu_checked import GPU_CHECKED
 from mpkgraph.reference.joins import Joins
 
 KERNELS = "mpkgraph.reference.kernels"
@@ -35,6 +36,8 @@ BF16 = Tolerance(2.0**-7, 2.0**-8)
 """One unit in the last place of bfloat16 (2**-7 at most), and as much where sums cancel."""
 FP32 = Tolerance(1e-5, 1e-5)
 """Sums in another order."""
+FP8 = Tolerance(2.0**-3, 2.0**-9)
+"""One unit in the last place of e4m3."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,14 @@ class TaskFunction:
                 "executing tasks needs torch, which is not installed", remedy=INSTALL
             ) from None
         return run
+
+    @property
+    def is_gpu_checked(self) -> bool:
+        """Whether an H100 ran Mirage's kernel, and its results agree.
+
+        Where not, what the kernel computes is known from reading its source alone.
+        """
+        return self.task_type in GPU_CHECKED
 
     def tolerance_of(self, data_type: str) -> Tolerance:
         """For an output of this type (short name)."""

@@ -16,6 +16,10 @@ LSE = {"bf16": WEIGHTS, "fp32": FP32}
 TOO_MANY_ROWS = "With more than 64 rows of (token, query head) nothing runs, or not all of it."
 PAGE_LIST = "The page list of a request with four pages or more is read from the wrong place \
 (or misaligned) unless it is the first request."
+WRONG_ROW = "On an H100 a request of two tokens and 130 positions got columns of its first row \
+wrong, by up to 0.3; Ampere's kernel gets the same request right."
+ONE_WARP = "The sums are those of one of four warps, the last to write, where rows of (token, \
+query head) are at most 16: chunks are weighed wrong when they are merged."
 EMPTY_AS_ONE = "A request without new tokens is done as if it had one; here it is left out."
 ROW_BASE = "Rows of a request start at its number times its count of tokens, which is right when \
 all requests have as many."
@@ -59,7 +63,7 @@ ROWS: tuple[TaskFunction, ...] = (
         "attention.paged_attention",
         PAGED,
         SDPA,
-        deviations=(TOO_MANY_ROWS, PAGE_LIST),
+        deviations=(TOO_MANY_ROWS, PAGE_LIST, WRONG_ROW),
     ),
     TaskFunction(
         "TASK_ATTN_SM100",
@@ -78,6 +82,7 @@ ROWS: tuple[TaskFunction, ...] = (
             (
                 "The sums of every request start at row 0: requests overwrite each other's.",
                 "New tokens in two chunks, and pages beyond the first, are read at wrong rows.",
+                *((ONE_WARP,) if name.endswith("SM100") else ()),
             ),
         )
         for name in ("TASK_PAGED_ATTENTION_SPLIT_KV_HOPPER", "TASK_PAGED_ATTENTION_SPLIT_KV_SM100")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from mpkgraph.reference.joins import Joins
-from mpkgraph.reference.row import BF16, EXACT, FP32, TaskFunction
+from mpkgraph.reference.row import BF16, EXACT, FP8, FP32, TaskFunction
 
 EXPERT = Joins(("..", ".n.", "..", ".", "..n"), walked="x")
 EXPERT_3D = Joins(("...", ".n.", "..", ".", "..n"), walked="x")
@@ -89,8 +89,9 @@ FP8_ROWS: tuple[TaskFunction, ...] = (
         "quantized.quantize",
         Joins(("..", "..", ".."), walked="x"),
         "the bound of the rounding error of e4m3, block by block",
-        MappingProxyType({}),
+        MappingProxyType({"fp8": FP8, "fp32": FP32}),
         (
+            "Divisions are approximate, so that some values round the other way.",
             (
                 "The kernel takes the number of its worker for the row, not that of the task: rows "
                 "are quantized where tasks happen to run."

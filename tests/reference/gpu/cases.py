@@ -39,8 +39,9 @@ class Case:
     """So many of the last tensors are for the kernel alone: tables that are meta tensors here."""
     unordered: tuple[str, ...] = ()
     """Outputs whose order differs from run to run, or whose rest is what was left there."""
-    tolerance: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """(relative, absolute) by output where it is not the row's."""
+    may_differ: dict[str, float] = field(default_factory=dict)
+    """Outputs that the kernel gets wrong, as the table says, and the share of elements that may
+    be beyond the tolerance."""
 
     @property
     def slots(self) -> dict[str, torch.Tensor]:
@@ -261,6 +262,8 @@ def _attention() -> list[Case]:
         ("paged_attention_sm100", "TASK_ATTN_SM100", "hopper", small, 2),
     ):
         tensors = {**_heads(batch, per_head), "out": empty(8, 2 * per_head * 128)}
+        # 22 of 4096 elements, all of one row of the product
+        wrong = {"out": 0.006} if name == "paged_attention_hopper" else {}
         cases.append(
             Case(
                 name,
@@ -269,6 +272,7 @@ def _attention() -> list[Case]:
                 1,
                 library,
                 (3, 2, 1),
+                may_differ=wrong,
                 **_paged(batch),
             )
         )
@@ -291,6 +295,7 @@ def _attention() -> list[Case]:
                 2,
                 grid=(1, 2, 4),
                 params=(4, 2, 1, 1, 1024, 1024, 4),
+                may_differ={"lse": 12 / 128} if name == "split_sm100" else {},
                 **_paged(batch),
             )
         )
