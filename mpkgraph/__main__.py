@@ -1,6 +1,6 @@
 """`python -m mpkgraph`."""
 
-from mpkgraph.cli.main import main
+from mpkgraph.cli.start import main
 
 if __name__ == "__main__":
     main()

@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import overload
+from typing import TYPE_CHECKING, Protocol, overload
 
+from mpkgraph.analysis.csr import IntArray
 from mpkgraph.analysis.event_graph import EventGraph
-from mpkgraph.analysis.extents import TensorExtents
-from mpkgraph.analysis.layout_extents import LayoutExtents
 from mpkgraph.analysis.levels import Levels, find_levels
 from mpkgraph.analysis.names import operator_name
-from mpkgraph.analysis.structure import OperatorEdges, operator_edges
 from mpkgraph.catalog import DEFAULT, Catalog
 from mpkgraph.model.graph import TaskGraph
 from mpkgraph.model.operator import OperatorSet
+
+if TYPE_CHECKING:
+    # Each is imported for the questions that need it: most need few
+    from mpkgraph.analysis.extents import Extent, TensorExtents, ViewKey
+    from mpkgraph.analysis.layout_extents import LayoutExtents
+    from mpkgraph.analysis.operator_totals import OperatorTotals
+    from mpkgraph.analysis.structure import OperatorEdges
+
+MAX_LONE_OPERATORS = 8
+"""Operators whose edges are found one by one, each in a tenth of the time that all edges take."""
+MAX_LONE_TENSORS = 8
+"""Likewise tensors whose extents are found one by one."""
+
+
+class KeptAnswers(Protocol):
+    """Where answers about a graph are kept between commands."""
+
+    def event_levels(self, num_events: int) -> IntArray | None:
+        """Levels of the events of a graph without cycles and without events of other indices."""
+
+    def keep_event_levels(self, levels: IntArray) -> None: ...
+
+    def operator_totals(self, num_operators: int) -> OperatorTotals | None: ...
+
+    def keep_operator_totals(self, totals: OperatorTotals) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -25,6 +48,8 @@ class GraphContext:
     graph: TaskGraph
     operators: OperatorSet
     catalog: Catalog = DEFAULT
+    kept: KeptAnswers | None = None
+    """What was computed of this graph before."""
 
     @cached_property
     def events(self) -> EventGraph:
@@ -34,18 +59,50 @@ class GraphContext:
     @cached_property
     def all_ranks(self) -> EventGraph:
         """Order over all ranks: an event of another rank stands for the one of its index here."""
-        if not len(self.events.outside_keys):
-            return self.events
-        return EventGraph.of(self.graph, mirror=True)
+        return EventGraph.of(self.graph, mirror=True, strict=self.events)
 
     @cached_property
     def levels(self) -> Levels:
         """Levels over all ranks."""
-        return find_levels(self.all_ranks)
+        events = self.all_ranks
+        known = None if self.kept is None else self.kept.event_levels(self.graph.num_events)
+        if known is not None:
+            return Levels(events, known, cycle=())
+        found = find_levels(events)
+        if self.kept is not None and events.num_nodes == events.num_local and not found.cycle:
+            self.kept.keep_event_levels(found.event_levels)
+        return found
+
+    @cached_property
+    def operator_totals(self) -> OperatorTotals:
+        known = None if self.kept is None else self.kept.operator_totals(len(self.operators))
+        if known is not None:
+            return known
+        from mpkgraph.analysis.operator_totals import OperatorTotals
+
+        found = OperatorTotals.of(self)
+        if self.kept is not None:
+            self.kept.keep_operator_totals(found)
+        return found
+
+    def edges_of(self, operator: int) -> OperatorEdges:
+        """The edges that lead to or from an operator."""
+        from mpkgraph.analysis.structure import edges_of_operator
+
+        self._asked_operators.add(operator)
+        if len(self._asked_operators) <= MAX_LONE_OPERATORS:
+            return edges_of_operator(self.graph, self.operators, self.all_ranks, operator)
+        return self.operator_edges.of(operator)
 
     @cached_property
     def operator_edges(self) -> OperatorEdges:
+        from mpkgraph.analysis.structure import operator_edges
+
         return operator_edges(self.graph, self.operators)
+
+    @cached_property
+    def _asked_operators(self) -> set[int]:
+        return set()
 
     @cached_property
     def operator_names(self) -> Sequence[str]:
@@ -55,19 +112,39 @@ class GraphContext:
     @cached_property
     def layout_extents(self) -> LayoutExtents:
         """Bytes of a tile of each layout."""
+        from mpkgraph.analysis.layout_extents import LayoutExtents
+
         return LayoutExtents.of(self.graph.layouts, self.catalog)
 
     @cached_property
     def tensor_extents(self) -> TensorExtents:
         """Whole extents of every view of every tensor."""
+        from mpkgraph.analysis.extents import TensorExtents
+
         return TensorExtents.of(self.graph.layouts, self.operators)
+
+    def extents_of(self, tensor: str) -> Mapping[ViewKey, Extent]:
+        """Whole extents of every view of one tensor."""
+        self._asked_tensors.add(tensor)
+        if "tensor_extents" in self.__dict__ or len(self._asked_tensors) > MAX_LONE_TENSORS:
+            found = self.tensor_extents
+        else:
+            from mpkgraph.analysis.extents import TensorExtents
+
+            layouts = (x for x in self.graph.layouts if x.base_ptr == tensor)
+            found = TensorExtents.of(layouts, self.operators.with_tensor(tensor))
+        return {key: extent for key, extent in found.items() if key.base_ptr == tensor}
+
+    @cached_property
+    def _asked_tensors(self) -> set[str]:
+        return set()
 
     def owner_name(self, task_id: int) -> str:
         """Name of a task's operator, else of its task type."""
-        index = int(self.operators.task_operators[task_id])
+        index = self.operators.owner(task_id)
         if index >= 0:
             return self.operator_names[index]
-        return self.catalog.layer_kind(int(self.graph.tasks.task_types[task_id]))
+        return self.catalog.layer_kind(self.graph.tasks.value("task_types", task_id))
 
 
 class _Names(Sequence[str]):

@@ -8,8 +8,8 @@ from typing import Any
 
 from mpkgraph.analysis.context import GraphContext
 from mpkgraph.analysis.groups import TaskGroup, group_tasks
+from mpkgraph.analysis.integers import json_integer
 from mpkgraph.analysis.ranges import check_id
-from mpkgraph.analysis.table import json_integer
 from mpkgraph.model import ids
 from mpkgraph.model.ids import EventId
 
@@ -88,10 +88,10 @@ def event_detail(context: GraphContext, event_index: int) -> EventDetail:
     graph = context.graph
     index = check_id(event_index, graph.num_events, "event")
     tagged = any(
-        bool(ids.event_is_nvshmem(column[tasks]).any())
+        bool(ids.event_is_nvshmem(graph.tasks.values(column, tasks)).any())
         for column, tasks in (
-            (graph.tasks.dependent_events, context.events.tasks_waiting_on(index)),
-            (graph.tasks.trigger_events, context.events.tasks_triggering(index)),
+            ("dependent_events", context.events.tasks_waiting_on(index)),
+            ("trigger_events", context.events.tasks_triggering(index)),
         )
     )
     return _detail(context, index, EventId(graph.rank, index, tagged))
@@ -121,7 +121,7 @@ def _detail(context: GraphContext, node: int, event: EventId) -> EventDetail:
     elsewhere_triggering = elsewhere_waiting = waiting[:0]
     if local:
         everyone = everywhere.tasks_triggering(index)
-        elsewhere_triggering = everyone[here.trigger_nodes[everyone] != node]
+        elsewhere_triggering = everyone[here.triggers_of(everyone) != node]
     elif mirrored is not None:
         elsewhere_waiting = here.tasks_waiting_on(mirrored)
     event_type = int(columns.event_types[index]) if local else None

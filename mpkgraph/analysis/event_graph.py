@@ -6,9 +6,11 @@ far fewer events than tasks, so everything about order is computed here and then
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +18,13 @@ import numpy.typing as npt
 from mpkgraph.analysis.csr import Csr, IntArray, unique_pairs
 from mpkgraph.model import ids
 from mpkgraph.model.distinct import distinct
-from mpkgraph.model.graph import TaskGraph
+from mpkgraph.model.graph import NULL_TASK_TYPE, TaskGraph
 
 _KEY_MASK = np.uint64((ids.EVENT_RANK_MASK << ids.EVENT_RANK_SHIFT) | ids.EVENT_INDEX_MASK)
 """Rank and index: the NVSHMEM tag says how an event is counted, not which event it is."""
+_INDEX_HALF = 0 if sys.byteorder == "little" else 1
+"""Where in a 64-bit id its index is, in halves."""
+Side = Literal["dependent", "trigger"]
 MAX_SCANS = 32
 """Nodes whose tasks are looked for one by one before all tasks are grouped."""
 
@@ -52,27 +57,16 @@ class EventGraph:
     edge_num_tasks: IntArray = field(repr=False)
     """For each edge (ascending by source, then target) how many tasks it stands for."""
 
-    @classmethod
-    def of(cls, graph: TaskGraph, *, mirror: bool = False) -> EventGraph:
-        """The event graph of a task graph, in time linear in tasks but for one sort of edges."""
-        (dependent, trigger), outside_keys = _nodes(
-            graph, (graph.tasks.dependent_events, graph.tasks.trigger_events), mirror=mirror
-        )
-        dependent[graph.tasks.is_null] = -1
-        trigger[graph.tasks.is_null] = -1
-        both = (dependent >= 0) & (trigger >= 0)
-        sources, targets, counts = unique_pairs(dependent[both], trigger[both])
-        return cls(
-            num_local=graph.num_events,
-            outside_keys=outside_keys,
-            mirror=mirror,
-            dependent_nodes=dependent,
-            trigger_nodes=trigger,
-            null_tasks=graph.tasks.is_null,
-            edge_sources=sources,
-            edge_targets=targets,
-            edge_num_tasks=counts,
-        )
+    @staticmethod
+    def of(
+        graph: TaskGraph, *, mirror: bool = False, strict: EventGraph | None = None
+    ) -> EventGraph:
+        """The event graph of a task graph; its columns are made when they are asked for, in time
+        linear in tasks but for one sort of edges.
+
+        `strict` is the one without `mirror`, whose columns serve where no event is outside.
+        """
+        return _GraphEvents(graph, mirror=mirror, strict=strict)
 
     @property
     def num_nodes(self) -> int:
@@ -112,19 +106,42 @@ class EventGraph:
 
     def tasks_waiting_on(self, node: int) -> IntArray:
         """A row of `waiting_tasks`."""
-        return self._row("waiting_tasks", self.dependent_nodes, node)
+        return self._row("waiting_tasks", "dependent", node)
 
     def tasks_triggering(self, node: int) -> IntArray:
         """A row of `triggering_tasks`."""
-        return self._row("triggering_tasks", self.trigger_nodes, node)
+        return self._row("triggering_tasks", "trigger", node)
 
-    def _row(self, name: str, owners: IntArray, node: int) -> IntArray:
+    def tasks_of(self, side: Side, nodes: IntArray) -> IntArray:
+        """Tasks, ascending, that wait on or trigger any of some nodes."""
+        wanted = np.zeros(self.num_nodes + 1, dtype=np.bool_)  # node -1 picks the last
+        wanted[nodes[nodes >= 0]] = True
+        owners = self.dependent_nodes if side == "dependent" else self.trigger_nodes
+        return np.flatnonzero(wanted[owners])
+
+    def dependents_of(self, task_ids: IntArray) -> IntArray:
+        """`dependent_nodes` of some tasks."""
+        return self.dependent_nodes[task_ids]
+
+    def triggers_of(self, task_ids: IntArray) -> IntArray:
+        """`trigger_nodes` of some tasks."""
+        return self.trigger_nodes[task_ids]
+
+    def are_null(self, task_ids: IntArray) -> npt.NDArray[np.bool_]:
+        """`null_tasks` of some tasks."""
+        return self.null_tasks[task_ids]
+
+    def _row(self, name: str, side: Side, node: int) -> IntArray:
         # Looking for one node's tasks takes a hundredth of the time of grouping all tasks
         if name not in self.__dict__ and self._num_scans[name] < MAX_SCANS:
             self._num_scans[name] += 1
-            return np.flatnonzero(owners == node)
+            return self._scan(side, node)
         rows: Csr = getattr(self, name)
         return rows.row(node)
+
+    def _scan(self, side: Side, node: int) -> IntArray:
+        owners = self.dependent_nodes if side == "dependent" else self.trigger_nodes
+        return np.flatnonzero(owners == node)
 
     @cached_property
     def _num_scans(self) -> Counter[str]:
@@ -151,6 +168,131 @@ class EventGraph:
         if start < 0 or goal < 0:
             return False
         return bool(self.reachable(np.array([start]))[goal])
+
+
+class _GraphEvents(EventGraph):
+    """The events of a graph: what a question does not need is not computed.
+
+    One task's events and one event's tasks are told by the ids in the graph.
+    """
+
+    _graph: TaskGraph
+    _strict: EventGraph | None
+
+    def __init__(self, graph: TaskGraph, *, mirror: bool, strict: EventGraph | None) -> None:
+        object.__setattr__(self, "mirror", mirror)
+        object.__setattr__(self, "_strict", strict)
+        object.__setattr__(self, "num_local", graph.num_events)
+        object.__setattr__(self, "_graph", graph)
+
+    @cached_property
+    def _found(self) -> tuple[IntArray, IntArray, npt.NDArray[np.uint64]]:
+        """Nodes that tasks wait on, nodes that they trigger, keys of events not of this graph."""
+        strict = self._strict
+        if strict is not None and not len(strict.outside_keys):
+            return strict.dependent_nodes, strict.trigger_nodes, strict.outside_keys
+        graph, tasks = self._graph, self._graph.tasks
+        columns = tasks.dependent_events, tasks.trigger_events
+        (dependent, trigger), outside_keys = _nodes(graph, columns, mirror=self.mirror)
+        for nodes in (dependent, trigger):
+            nodes[tasks.is_null] = -1
+            nodes.flags.writeable = False
+        return dependent, trigger, outside_keys
+
+    @cached_property
+    def _edges(self) -> tuple[IntArray, IntArray, IntArray]:
+        dependent, trigger = self.dependent_nodes, self.trigger_nodes
+        strict = self._strict
+        if strict is not None and strict.dependent_nodes is dependent:
+            return strict.edge_sources, strict.edge_targets, strict.edge_num_tasks
+        both = (dependent >= 0) & (trigger >= 0)
+        return unique_pairs(dependent[both], trigger[both])
+
+    @property
+    def dependent_nodes(self) -> IntArray:
+        return self._found[0]
+
+    @property
+    def trigger_nodes(self) -> IntArray:
+        return self._found[1]
+
+    @property
+    def outside_keys(self) -> npt.NDArray[np.uint64]:
+        return self._found[2]
+
+    @property
+    def null_tasks(self) -> npt.NDArray[np.bool_]:
+        return self._graph.tasks.is_null
+
+    @property
+    def edge_sources(self) -> IntArray:
+        return self._edges[0]
+
+    @property
+    def edge_targets(self) -> IntArray:
+        return self._edges[1]
+
+    @property
+    def edge_num_tasks(self) -> IntArray:
+        return self._edges[2]
+
+    def dependents_of(self, task_ids: IntArray) -> IntArray:
+        return self._nodes_of("dependent", task_ids)
+
+    def triggers_of(self, task_ids: IntArray) -> IntArray:
+        return self._nodes_of("trigger", task_ids)
+
+    def _nodes_of(self, side: Side, task_ids: IntArray) -> IntArray:
+        if "_found" not in self.__dict__:
+            event_ids = self._graph.tasks.values(f"{side}_events", task_ids)
+            nodes, away = self._local_nodes(event_ids)
+            if not away.any():
+                nodes[self.are_null(task_ids)] = -1
+                return nodes
+        owners = self.dependent_nodes if side == "dependent" else self.trigger_nodes
+        return owners[task_ids]
+
+    def _scan(self, side: Side, node: int) -> IntArray:
+        if "_found" in self.__dict__ or node >= self.num_local:
+            return super()._scan(side, node)
+        return self._present(side, np.flatnonzero(self._indices(side) == node))
+
+    def tasks_of(self, side: Side, nodes: IntArray) -> IntArray:
+        if "_found" in self.__dict__ or (len(nodes) and nodes.max() >= self.num_local):
+            return super().tasks_of(side, nodes)
+        wanted = np.zeros(self.num_local + 1, dtype=np.bool_)
+        wanted[nodes[nodes >= 0]] = True
+        indices = self._indices(side)
+        return self._present(side, np.flatnonzero(wanted.take(indices, mode="clip")))
+
+    def _indices(self, side: Side) -> npt.NDArray[np.uint32]:
+        """The half of each event id that holds the index, with nothing made of it."""
+        event_ids: npt.NDArray[np.uint64] = getattr(self._graph.tasks, f"{side}_events")
+        return event_ids.view(np.uint32)[_INDEX_HALF::2]
+
+    def _present(self, side: Side, task_ids: IntArray) -> IntArray:
+        """Those of some tasks whose event is of this graph, and that are not null."""
+        event_ids: npt.NDArray[np.uint64] = getattr(self._graph.tasks, f"{side}_events")[task_ids]
+        nodes, away = self._local_nodes(event_ids)
+        return task_ids[(nodes >= 0) & ~away & ~self.are_null(task_ids)]
+
+    def _local_nodes(
+        self, event_ids: npt.NDArray[np.uint64]
+    ) -> tuple[IntArray, npt.NDArray[np.bool_]]:
+        """Nodes of event ids, and which of them are not of this graph, so that the node is not
+        right.
+        """
+        nodes = ids.event_indices(event_ids)
+        away = nodes >= self.num_local
+        if not self.mirror:
+            away |= (nodes >= 0) & (ids.event_ranks(event_ids) != self._graph.rank)
+        return nodes, away
+
+    def are_null(self, task_ids: IntArray) -> npt.NDArray[np.bool_]:
+        null: npt.NDArray[np.bool_] = np.equal(
+            self._graph.tasks.values("task_types", task_ids), NULL_TASK_TYPE
+        )
+        return null
 
 
 def _nodes(

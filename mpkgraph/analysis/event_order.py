@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpkgraph.analysis.csr import Csr, IntArray, Scalar, counted
-from mpkgraph.analysis.levels import raise_levels
+from mpkgraph.analysis.levels import Levels, raise_levels
 from mpkgraph.model import ids
 from mpkgraph.model.distinct import distinct
 from mpkgraph.model.graph import TaskColumns
@@ -45,6 +45,16 @@ class EventOrder:
         self._num_waiting.append(counts.astype(np.uint32))
         self._num_free += int(free.sum())
 
+    levels_come_at_once = False
+
+    def task_levels(self, first_task_id: int, tasks: TaskColumns) -> None:  # noqa: ARG002
+        """Known at the end only."""
+        return
+
+    def event_levels(self, num_events: int) -> None:  # noqa: ARG002
+        """Not kept."""
+        return
+
     def finish(self, num_events: int) -> tuple[IntArray, tuple[int, ...]]:
         """(number of tasks on each level, one cycle of events); call it once."""
         # The largest arrays here: sorted in place, and freed before the next ones are made
@@ -72,6 +82,26 @@ class EventOrder:
         np.add.at(tasks_per_level, levels[levels >= 0], num_waiting[levels >= 0])
         tasks_per_level[:1] += self._num_free
         return tasks_per_level, cycle
+
+
+class KnownOrder:
+    """In place of `EventOrder` where levels are known."""
+
+    levels_come_at_once = False
+
+    def __init__(self, levels: Levels) -> None:
+        self._levels = levels
+
+    def add(self, first_task_id: int, tasks: TaskColumns) -> None:
+        """Nothing is left to find."""
+
+    def task_levels(self, first_task_id: int, tasks: TaskColumns) -> None:  # noqa: ARG002
+        """Not asked for."""
+        return
+
+    def finish(self, num_events: int) -> tuple[IntArray, tuple[int, ...]]:  # noqa: ARG002
+        """(number of tasks on each level, one cycle of events)."""
+        return self._levels.tasks_per_level, self._levels.cycle
 
 
 def _joined(parts: list[npt.NDArray[Scalar]], dtype: type[Scalar]) -> npt.NDArray[Scalar]:

@@ -41,9 +41,9 @@ class TaskGroup:
 
 def group_tasks(context: GraphContext, task_ids: IntArray) -> tuple[TaskGroup, ...]:
     """Tasks (ascending) by operator, those of no operator first and by task type."""
-    owners = context.operators.task_operators[task_ids].astype(np.int64)
+    owners = context.operators.owners(task_ids).astype(np.int64)
     # Tasks of no operator are told apart by task type, below every operator's index
-    types = context.graph.tasks.task_types[task_ids].astype(np.int64)
+    types = context.graph.tasks.values("task_types", task_ids).astype(np.int64)
     keys = np.where(owners >= 0, owners, types - np.int64(1 << 32))
     groups = []
     for key in distinct(keys).tolist():

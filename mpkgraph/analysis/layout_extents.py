@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +35,15 @@ class LayoutExtents:
     @classmethod
     def of(cls, layouts: Sequence[SlotLayout], catalog: Catalog = DEFAULT) -> LayoutExtents:
         """Extents of layouts; of one that names no definite bytes they are not known."""
-        rows = [_extent(layout, catalog) for layout in layouts]
+        # Layers of a model have the same tiles of other tensors
+        known: dict[tuple[Any, ...], tuple[int, int, int]] = {}
+        rows = []
+        for layout in layouts:
+            key = layout.is_null, layout.data_type, layout.dims, layout.strides
+            row = known.get(key)
+            if row is None:
+                row = known[key] = _extent(layout, catalog)
+            rows.append(row)
         columns = np.array(rows, dtype=np.int64).reshape(-1, 3)
         return cls(columns[:, 0], columns[:, 1], columns[:, 2])
 

@@ -28,11 +28,28 @@ class Levels:
     is anything in or behind a cycle.
     """
 
-    task_levels: IntArray = field(repr=False)
+    events: EventGraph = field(repr=False)
     event_levels: IntArray = field(repr=False)
     """For each node of the event graph."""
     cycle: tuple[int, ...]
     """Nodes of one cycle in order, each leading to the next and the last to the first."""
+
+    @cached_property
+    def task_levels(self) -> IntArray:
+        # Node -1 picks the 0
+        task_levels: IntArray = np.append(self.event_levels, 0)[self.events.dependent_nodes]
+        task_levels[: ids.NUM_FIXED_TASKS] = -1
+        task_levels[self.events.null_tasks] = -1
+        return task_levels
+
+    def of_tasks(self, task_ids: IntArray) -> IntArray:
+        """`task_levels` of some tasks."""
+        if "task_levels" in self.__dict__:
+            return self.task_levels[task_ids]
+        # Node -1 picks the 0
+        levels: IntArray = np.append(self.event_levels, 0)[self.events.dependents_of(task_ids)]
+        levels[(task_ids < ids.NUM_FIXED_TASKS) | self.events.are_null(task_ids)] = -1
+        return levels
 
     @cached_property
     def tasks_per_level(self) -> IntArray:
@@ -58,10 +75,7 @@ def find_levels(events: EventGraph) -> Levels:
     level = np.zeros(events.num_nodes, dtype=np.int64)
     level[trigger[starting]] = 1
     cycle = raise_levels(level, events.successors)
-    task_levels: IntArray = np.append(level, 0)[dependent]  # -1 picks the 0
-    task_levels[: ids.NUM_FIXED_TASKS] = -1
-    task_levels[events.null_tasks] = -1
-    return Levels(task_levels=task_levels, event_levels=level, cycle=cycle)
+    return Levels(events, level, cycle)
 
 
 def raise_levels(level: npt.NDArray[np.signedinteger], successors: Csr) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ import numpy as np
 from mpkgraph.analysis.context import GraphContext
 from mpkgraph.analysis.csr import IntArray, unique_pairs
 from mpkgraph.analysis.ranges import Ranges, check_id, format_ranges, to_ranges
+from mpkgraph.analysis.structure import OperatorEdges
 from mpkgraph.model.distinct import distinct
 from mpkgraph.model.operator import Grid, InputMap, OperatorSlot
 
@@ -181,9 +182,10 @@ def operator_detail(context: GraphContext, operator_index: int) -> OperatorDetai
     operator = context.operators[check_id(operator_index, len(context.operators), "operator")]
     events = context.events
     task_ids = np.sort(operator.task_ids)
-    waits = distinct(events.dependent_nodes[task_ids])
-    triggers = distinct(events.trigger_nodes[task_ids])
-    levels = context.levels.task_levels[task_ids]
+    waits = distinct(events.dependents_of(task_ids))
+    triggers = distinct(events.triggers_of(task_ids))
+    levels = context.levels.of_tasks(task_ids)
+    edges = context.edges_of(operator.index)
     row = context.catalog.task_type_row(operator.task_type)
     return OperatorDetail(
         index=operator.index,
@@ -209,8 +211,8 @@ def operator_detail(context: GraphContext, operator_index: int) -> OperatorDetai
         events_in=to_ranges(_local(waits, events.num_local)),
         events_out=to_ranges(_local(triggers, events.num_local)),
         num_remote_events_out=int((triggers >= events.num_local).sum()),
-        producers=_links(context, operator.index, upstream=True),
-        consumers=_links(context, operator.index, upstream=False),
+        producers=_links(context, edges, operator.index, upstream=True),
+        consumers=_links(context, edges, operator.index, upstream=False),
     )
 
 
@@ -223,8 +225,8 @@ def slot_positions(context: GraphContext, task_ids: IntArray, position: int) -> 
 
 def _slot(context: GraphContext, slot: OperatorSlot, task_ids: IntArray) -> OperatorSlotDetail:
     places = slot_positions(context, task_ids, slot.position)
-    layouts = context.graph.tasks.slot_layouts[places].astype(np.int64)
-    offsets = context.graph.tasks.slot_offsets[places]
+    layouts = context.graph.tasks.values("slot_layouts", places).astype(np.int64)
+    offsets = context.graph.tasks.values("slot_offsets", places)
     lowest = int(offsets.min(initial=0))
     tile_layouts, _, counts = unique_pairs(layouts, offsets - lowest)
     sizes = context.layout_extents.num_bytes[tile_layouts]
@@ -248,8 +250,9 @@ def _slot(context: GraphContext, slot: OperatorSlot, task_ids: IntArray) -> Oper
     )
 
 
-def _links(context: GraphContext, index: int, *, upstream: bool) -> tuple[OperatorLink, ...]:
-    edges = context.operator_edges
+def _links(
+    context: GraphContext, edges: OperatorEdges, index: int, *, upstream: bool
+) -> tuple[OperatorLink, ...]:
     here, there = edges.producers, edges.consumers
     if upstream:
         here, there = there, here

@@ -1,16 +1,13 @@
-"""All operators as a table, in one pass over the columns of their tasks."""
+"""Operators as a table."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-import numpy.typing as npt
 
 from mpkgraph.analysis.context import GraphContext
-from mpkgraph.analysis.csr import IntArray, counted, unique_pairs
+from mpkgraph.analysis.csr import IntArray
+from mpkgraph.analysis.operator_totals import UNKNOWN
 from mpkgraph.analysis.table import Column, Table
-from mpkgraph.model.operator import Operator
 
 
 def operator_list(context: GraphContext, indices: IntArray | None = None) -> Table:
@@ -18,11 +15,8 @@ def operator_list(context: GraphContext, indices: IntArray | None = None) -> Tab
     count = len(context.operators)
     chosen = np.arange(count, dtype=np.int64) if indices is None else indices
     operators = [context.operators[index] for index in chosen.tolist()]
-    tasks = _Tasks.of(operators)
-    events = context.events
-    waits, triggers = events.dependent_nodes[tasks.ids], events.trigger_nodes[tasks.ids]
-    levels = context.levels.task_levels[tasks.ids]
-    bytes_read, bytes_written = _bytes(context, tasks)
+    totals = context.operator_totals
+    num_tasks = totals.num_tasks[chosen]
     catalog = context.catalog
     return Table(
         "operators",
@@ -47,9 +41,9 @@ def operator_list(context: GraphContext, indices: IntArray | None = None) -> Tab
             "num_subtasks": Column(
                 _ints([x.num_subtasks for x in operators]), "tasks a grid point"
             ),
-            "num_tasks": Column(tasks.sizes, "tasks in the file"),
-            "first_task_id": Column(tasks.lowest(tasks.ids), "lowest id", tasks.are_none),
-            "last_task_id": Column(tasks.highest(tasks.ids), "highest id", tasks.are_none),
+            "num_tasks": Column(num_tasks, "tasks in the file"),
+            "first_task_id": Column(totals.first_task_ids[chosen], "lowest id", num_tasks == 0),
+            "last_task_id": Column(totals.last_task_ids[chosen], "highest id", num_tasks == 0),
             "inputs": Column(
                 [" ".join(slot.name for slot in x.inputs) for x in operators],
                 "tensors of the declared inputs",
@@ -58,103 +52,25 @@ def operator_list(context: GraphContext, indices: IntArray | None = None) -> Tab
                 [" ".join(slot.name for slot in x.outputs) for x in operators],
                 "tensors of the declared outputs",
             ),
-            "num_events_in": Column(
-                tasks.num_distinct(waits, (waits >= 0) & (waits < events.num_local)),
-                "events waited on",
-            ),
+            "num_events_in": Column(totals.num_events_in[chosen], "events waited on"),
             "num_events_out": Column(
-                tasks.num_distinct(triggers, triggers >= 0),
+                totals.num_events_out[chosen],
                 "events triggered, those of other ranks included",
             ),
-            "first_level": Column(tasks.lowest(levels), "lowest level"),
-            "last_level": Column(tasks.highest(levels), "highest level"),
-            "bytes_read": Column(bytes_read, "sum of the input tiles' bytes over tasks"),
-            "bytes_written": Column(bytes_written, "sum of the output tiles' bytes over tasks"),
+            "first_level": Column(totals.first_levels[chosen], "lowest level"),
+            "last_level": Column(totals.last_levels[chosen], "highest level"),
+            "bytes_read": Column(
+                _known(totals.bytes_read[chosen]), "sum of the input tiles' bytes over tasks"
+            ),
+            "bytes_written": Column(
+                _known(totals.bytes_written[chosen]), "sum of the output tiles' bytes over tasks"
+            ),
         },
     )
 
 
-@dataclass(frozen=True)
-class _Tasks:
-    """Tasks of some operators, one operator after the other."""
-
-    ids: IntArray
-    sizes: IntArray
-    """Tasks of each operator."""
-    rows: IntArray
-    """For each task the position of its operator."""
-
-    @classmethod
-    def of(cls, operators: list[Operator]) -> _Tasks:
-        sizes = _ints([operator.num_tasks for operator in operators])
-        parts = [np.empty(0, dtype=np.int64), *(operator.task_ids for operator in operators)]
-        return cls(np.concatenate(parts), sizes, np.repeat(np.arange(len(sizes)), sizes))
-
-    @property
-    def are_none(self) -> npt.NDArray[np.bool_]:
-        """Operators of which the file holds no task."""
-        none: npt.NDArray[np.bool_] = self.sizes == 0
-        return none
-
-    def lowest(self, values: IntArray) -> IntArray:
-        """For each operator the lowest of its tasks' values; -1 without tasks."""
-        return self._folded(np.minimum, values)
-
-    def highest(self, values: IntArray) -> IntArray:
-        return self._folded(np.maximum, values)
-
-    def num_distinct(self, values: IntArray, counts: npt.NDArray[np.bool_]) -> IntArray:
-        """For each operator how many different values its tasks have, of those that count."""
-        rows, _, _ = unique_pairs(self.rows[counts], values[counts])
-        found = np.zeros(len(self.sizes), dtype=np.int64)
-        present, numbers = counted(rows)
-        found[present] = numbers
-        return found
-
-    def total(self, values: IntArray) -> IntArray:
-        """For each operator the sum of its tasks' values."""
-        ends = np.cumsum(self.sizes)
-        sums: IntArray = np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(values)))
-        totals: IntArray = sums[ends] - sums[ends - self.sizes]
-        return totals
-
-    def _folded(self, fold: np.ufunc, values: IntArray) -> IntArray:
-        found = np.full(len(self.sizes), -1, dtype=np.int64)
-        some = ~self.are_none
-        if some.any():
-            starts = (np.cumsum(self.sizes) - self.sizes)[some]
-            found[some] = fold.reduceat(values, starts)
-        return found
-
-
-def _bytes(context: GraphContext, tasks: _Tasks) -> tuple[list[int | None], list[int | None]]:
-    """Bytes of the declared inputs and of the outputs of each operator; None where not known."""
-    columns = context.graph.tasks
-    firsts, ends = columns.slot_starts[tasks.ids], columns.slot_starts[tasks.ids + 1]
-    middles = firsts + columns.num_inputs[tasks.ids]
-    begin, end = int(firsts.min(initial=0)), int(ends.max(initial=0))
-    layouts = columns.slot_layouts[begin:end]
-    tile_bytes = context.layout_extents.num_bytes
-
-    def totals(of_layout: IntArray) -> list[list[int]]:
-        """For inputs and for outputs the sum over the tiles of each operator."""
-        sums = np.zeros(len(layouts) + 1, dtype=np.int64)
-        np.cumsum(of_layout[layouts], out=sums[1:])
-        at_first, at_middle, at_end = (sums[x - begin] for x in (firsts, middles, ends))
-        return [
-            tasks.total(at_middle - at_first).tolist(),
-            tasks.total(at_end - at_middle).tolist(),
-        ]
-
-    known: list[list[int]] = totals(np.maximum(tile_bytes, 0))
-    if not (tile_bytes < 0).any():
-        return [*known[0]], [*known[1]]
-    unknown = totals((tile_bytes < 0).astype(np.int64))
-    read, written = (
-        [None if gaps else number for number, gaps in zip(*pair, strict=True)]
-        for pair in zip(known, unknown, strict=True)
-    )
-    return read, written
+def _known(values: IntArray) -> list[int | None]:
+    return [None if value == UNKNOWN else value for value in values.tolist()]
 
 
 def _ints(values: list[int]) -> IntArray:

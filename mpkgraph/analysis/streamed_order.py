@@ -34,6 +34,7 @@ class StreamedOrder:
         self._used: npt.NDArray[np.bool_] = np.zeros(1024, dtype=np.bool_)
         self._tasks_per_level: IntArray = np.zeros(1, dtype=np.int64)
         self._depth = 0
+        self._num_events = 0
 
     def add(self, first_task_id: int, tasks: TaskColumns) -> None:
         """Tasks that follow those of the call before. Raises OutOfOrderError."""
@@ -48,6 +49,26 @@ class StreamedOrder:
         waits = dependent[in_layer & (dependent >= 0)]
         self._used[dependent[present & (dependent >= 0)]] = True
         self._count(self._level[waits], int((in_layer & (dependent < 0)).sum()))
+
+    levels_come_at_once = True
+
+    def task_levels(self, first_task_id: int, tasks: TaskColumns) -> IntArray:
+        """Levels of the tasks that were added last, as in `Levels`."""
+        dependent = tasks.dependent_indices
+        levels: IntArray = self._level[np.maximum(dependent, 0)].astype(np.int64)
+        levels[dependent < 0] = 0
+        levels[tasks.is_null] = -1
+        levels[: max(ids.NUM_FIXED_TASKS - first_task_id, 0)] = -1
+        return levels
+
+    def event_levels(self, num_events: int) -> IntArray | None:
+        """Of the events of a graph; None when tasks name others."""
+        if self._num_events > num_events:
+            return None
+        levels: IntArray = np.zeros(num_events, dtype=np.int64)
+        known = self._level[:num_events]
+        levels[: len(known)] = known
+        return levels
 
     def finish(self, num_events: int) -> tuple[IntArray, tuple[int, ...]]:  # noqa: ARG002
         """(number of tasks on each level, no cycle)."""
@@ -82,6 +103,7 @@ class StreamedOrder:
     def _grow(self, num_events: int) -> None:
         if num_events > MAX_EVENTS:
             raise OutOfOrderError
+        self._num_events = max(self._num_events, num_events)
         if num_events > len(self._level):
             size = max(num_events, len(self._level) * 3 // 2)
             self._level = np.append(self._level, np.zeros(size - len(self._level), dtype=np.int32))

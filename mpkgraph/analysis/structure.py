@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mpkgraph.analysis.csr import Csr, IntArray, expand_ranges, unique_pairs
+from mpkgraph.analysis.csr import IntArray, expand_ranges, unique_pairs
 from mpkgraph.analysis.event_graph import EventGraph
 from mpkgraph.analysis.levels import Levels, find_levels, longest_chain
 from mpkgraph.catalog import (
@@ -84,6 +84,11 @@ class OperatorEdges:
     def __len__(self) -> int:
         return len(self.producers)
 
+    def of(self, operator: int) -> OperatorEdges:
+        """The edges that lead to or from one operator."""
+        rows = (self.producers == operator) | (self.consumers == operator)
+        return OperatorEdges(*(getattr(self, column.name)[rows] for column in fields(self)))
+
     def to_json(self) -> list[dict[str, Any]]:
         return [
             {
@@ -142,11 +147,44 @@ def operator_edges(graph: TaskGraph, operators: OperatorSet) -> OperatorEdges:
     An event that several operators trigger or wait on makes an edge for each pair.
     """
     events = EventGraph.of(graph, mirror=True)
-    owner = operators.task_operators
-    own_rank = event_ranks(graph.tasks.trigger_events) == graph.rank
+    making = np.flatnonzero(events.trigger_nodes >= 0)
+    waiting = np.flatnonzero(events.dependent_nodes >= 0)
+    return _edges_among(graph, operators, events, making, waiting)
+
+
+def edges_of_operator(
+    graph: TaskGraph, operators: OperatorSet, events: EventGraph, index: int
+) -> OperatorEdges:
+    """The rows of `operator_edges` that lead to or from one operator. `events` are mirrored."""
+    task_ids = operators[index].task_ids
+    nodes = np.concatenate((events.dependents_of(task_ids), events.triggers_of(task_ids)))
+    found = _edges_among(
+        graph,
+        operators,
+        events,
+        events.tasks_of("trigger", nodes),
+        events.tasks_of("dependent", nodes),
+    )
+    return found.of(index)
+
+
+def _edges_among(
+    graph: TaskGraph,
+    operators: OperatorSet,
+    events: EventGraph,
+    making: IntArray,
+    waiting: IntArray,
+) -> OperatorEdges:
+    """Edges from tasks that trigger an event to tasks that wait on one."""
+    makers, waiters = operators.owners(making), operators.owners(waiting)
+    making, makers = making[makers >= 0], makers[makers >= 0]
+    waiting, waiters = waiting[waiters >= 0], waiters[waiters >= 0]
+    events_made = events.triggers_of(making)
+    waited = unique_pairs(events.dependents_of(waiting), waiters)
+    own_rank = event_ranks(graph.tasks.values("trigger_events", making)) == graph.rank
     parts = [
-        _edges_through(events, owner, own_rank, is_remote=False),
-        _edges_through(events, owner, ~own_rank, is_remote=True),
+        _edges_through(events_made[chosen], makers[chosen], waited, is_remote=is_remote)
+        for is_remote, chosen in ((False, own_rank), (True, ~own_rank))
     ]
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
     order = np.lexsort((columns[5], columns[1], columns[0]))
@@ -154,24 +192,25 @@ def operator_edges(graph: TaskGraph, operators: OperatorSet) -> OperatorEdges:
 
 
 def _edges_through(
-    events: EventGraph,
-    owner: npt.NDArray[np.int32],
-    triggers: npt.NDArray[np.bool_],
+    made_events: IntArray,
+    makers: npt.NDArray[np.int32],
+    waited: tuple[IntArray, IntArray, IntArray],
     *,
     is_remote: bool,
 ) -> tuple[npt.NDArray[Any], ...]:
-    """Columns of `OperatorEdges` over the tasks of the mask `triggers` as producers."""
-    made = triggers & (owner >= 0) & (events.trigger_nodes >= 0)
-    waits = (owner >= 0) & (events.dependent_nodes >= 0)
-    made_event, made_by, num_made = unique_pairs(events.trigger_nodes[made], owner[made])
-    wait_event, waited_by, num_waits = unique_pairs(events.dependent_nodes[waits], owner[waits])
-    consumers = Csr.group(wait_event, events.num_nodes)
-    sizes = consumers.sizes()[made_event]
+    """Columns of `OperatorEdges`: tasks of `makers` trigger `made_events`, and (event, operator,
+    number of its tasks) are `waited`.
+    """
+    made_event, made_by, num_made = unique_pairs(made_events, makers)
+    wait_event, waited_by, num_waits = waited
+    first = np.searchsorted(wait_event, made_event, side="left")
+    sizes = np.searchsorted(wait_event, made_event, side="right") - first
     left = np.repeat(np.arange(len(made_event)), sizes)
-    right = expand_ranges(consumers.starts[made_event], sizes)
+    right = expand_ranges(first, sizes)
     producer, consumer = made_by[left], waited_by[right]
     pairs, through, num_events = unique_pairs(producer, consumer)
-    row = np.searchsorted(pairs * len(owner) + through, producer * len(owner) + consumer)
+    span = int(waited_by.max(initial=0)) + 1
+    row = np.searchsorted(pairs * span + through, producer * span + consumer)
     return (
         pairs,
         through,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from mpkgraph.analysis.event_order import EventOrder
 from mpkgraph.analysis.streamed_order import OutOfOrderError, StreamedOrder
 from mpkgraph.analysis.summary_builder import SummaryBuilder, SummaryOptions
 from mpkgraph.analysis.summary_result import Summary
@@ -14,6 +13,9 @@ from mpkgraph.model.graph import TaskColumns, TaskGraph
 from mpkgraph.model.operator import Operator, OperatorSet
 
 if TYPE_CHECKING:
+    from mpkgraph.analysis.csr import IntArray
+    from mpkgraph.analysis.event_order import EventOrder, KnownOrder
+    from mpkgraph.analysis.operator_totals import OperatorTotals
     from mpkgraph.io.reader import GraphStream, Progress
     from mpkgraph.io.source import StrPath
 
@@ -37,18 +39,28 @@ class StreamWatch(Protocol):
         """The end of the pass."""
 
 
+class StreamAnswers(NamedTuple):
+    """What second commands ask for, found on the way; None where it is not known."""
+
+    event_levels: IntArray | None
+    totals: OperatorTotals | None
+
+
 def summarise(
     graph: TaskGraph,
     operators: OperatorSet,
     *,
     catalog: Catalog = DEFAULT,
     options: SummaryOptions | None = None,
+    order: KnownOrder | None = None,
 ) -> Summary:
-    """The summary of a graph in memory.
+    """The summary of a graph in memory; `order` spares finding the levels.
 
     Raises UsageError for a number of workers that the runtime can't have.
     """
-    builder = SummaryBuilder(catalog, options or SummaryOptions())
+    from mpkgraph.analysis.event_order import EventOrder
+
+    builder = SummaryBuilder(catalog, options or SummaryOptions(), order or EventOrder())
     builder.add_tasks(0, graph.tasks, graph.layouts)
     builder.add_operators(operators)
     return builder.finish(
@@ -68,20 +80,24 @@ def summarise_stream(
     options: SummaryOptions | None = None,
     progress: Progress | None = None,
     watch: Callable[[], StreamWatch] | None = None,
+    keep: Callable[[StreamAnswers], None] | None = None,
 ) -> Summary:
     """The summary of a file without holding it: about 10 MB beyond the imports for 1 GB.
 
     Operators are recovered from the tasks. Equal to `summarise` of the graph in memory with
     recovered operators. `watch` makes what sees all that comes by; it is called once a pass, and
-    the last pass is the one that counts. Raises GraphReadError as `read_graph` does.
+    the last pass is the one that counts; `keep` is called at the end of each. Raises
+    GraphReadError as `read_graph` does.
     """
     options = options or SummaryOptions()
     if str(path) != "-":
         try:
-            return _summarise_stream(path, catalog, options, progress, StreamedOrder(), watch)
+            return _summarise_stream(path, catalog, options, progress, StreamedOrder(), watch, keep)
         except OutOfOrderError:
             pass  # no file of Mirage's: once more, with all edges between events in memory
-    return _summarise_stream(path, catalog, options, progress, EventOrder(), watch)
+    from mpkgraph.analysis.event_order import EventOrder
+
+    return _summarise_stream(path, catalog, options, progress, EventOrder(), watch, keep)
 
 
 def _summarise_stream(
@@ -91,6 +107,7 @@ def _summarise_stream(
     progress: Progress | None,
     order: EventOrder | StreamedOrder,
     watch: Callable[[], StreamWatch] | None,
+    keep: Callable[[StreamAnswers], None] | None,
 ) -> Summary:
     from mpkgraph.io.reader import stream_graph
     from mpkgraph.views.operators import OperatorStream
@@ -113,6 +130,13 @@ def _summarise_stream(
         if watcher is not None:
             watcher.add_operators(operators)
             watcher.finish(stream)
+        if keep is not None:
+            num_events = len(stream.events)
+            keep(
+                StreamAnswers(
+                    order.event_levels(num_events), builder.totals(num_events, stream.rank)
+                )
+            )
         return builder.finish(
             source=stream.source,
             rank=stream.rank,

@@ -6,13 +6,13 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mpkgraph.analysis.csr import counted
-from mpkgraph.analysis.event_order import EventOrder
 from mpkgraph.analysis.extents import TensorExtents, ViewKey
 from mpkgraph.analysis.layer_names import layer_number
 from mpkgraph.analysis.names import operator_name
+from mpkgraph.analysis.operator_totals import UNKNOWN, OperatorTotals
 from mpkgraph.analysis.repeats import Repeat, find_repeats
 from mpkgraph.analysis.streamed_order import StreamedOrder
 from mpkgraph.analysis.summary_result import (
@@ -28,9 +28,13 @@ from mpkgraph.model import ids
 from mpkgraph.model.graph import NULL_TASK_TYPE, EventColumns, GraphSource, SlotLayout, TaskColumns
 from mpkgraph.model.operator import Operator, OperatorSlot
 
+if TYPE_CHECKING:
+    from mpkgraph.analysis.event_order import EventOrder, KnownOrder
+
 NUM_LARGEST_TENSORS = 5
 """Tensors that a summary names: what fits beside the operators on one screen."""
 
+_INT64_MAX = (1 << 63) - 1
 _NUMBERED = re.compile(r"(\D*)(\d{0,18})")
 
 
@@ -55,14 +59,17 @@ class SummaryBuilder:
         self,
         catalog: Catalog,
         options: SummaryOptions,
-        order: EventOrder | StreamedOrder | None = None,
+        order: EventOrder | StreamedOrder | KnownOrder,
     ) -> None:
         self._catalog = catalog
         self._options = options
         self._types: Counter[int] = Counter()
         self._trigger_ranks: Counter[int] = Counter()
         self._num_tasks = 0
-        self._order = EventOrder() if order is None else order
+        self._order = order
+        self._totals: list[tuple[int, ...]] = []
+        self._first_wait = _INT64_MAX
+        self._last_wait = -1
         self._bytes = TileBytes(catalog)
         self._pending = PendingTasks()
         self._extents = TensorExtents()
@@ -84,14 +91,17 @@ class SummaryBuilder:
             values, numbers = counted(column)
             counts.update(dict(zip(values.tolist(), numbers.tolist(), strict=True)))
         self._order.add(first_task_id, tasks)
-        self._pending.add(first_task_id, tasks, *self._bytes.add(tasks, layouts))
+        levels = self._order.task_levels(first_task_id, tasks)
+        self._pending.add(first_task_id, tasks, *self._bytes.add(tasks, layouts), levels)
 
     def add_operators(self, operators: Iterable[Operator]) -> None:
         """Operators in order whose tasks have been added."""
         last = -1
         for operator in operators:
             traffic = self._pending.of(operator.task_ids)
-            self._rows.append(self._row(operator, traffic))
+            row = self._row(operator, traffic)
+            self._rows.append(row)
+            self._add_totals(row, operator, traffic)
             shape = _shape(operator)
             self._shapes.append(self._shape_numbers.setdefault(shape, len(self._shape_numbers)))
             self._origins.add(operator.origin)
@@ -142,6 +152,33 @@ class SummaryBuilder:
             load=self._load(),
             largest_tensors=self._largest_tensors(layouts),
             extras=dict(extras),
+        )
+
+    def totals(self, num_events: int, rank: int) -> OperatorTotals | None:
+        """Of the operators so far. None when they are not known: without levels, or when a task
+        waits on an event that is not of this graph.
+        """
+        lowest, end = rank << ids.EVENT_RANK_SHIFT, (rank << ids.EVENT_RANK_SHIFT) + num_events
+        outside = self._first_wait < lowest or self._last_wait >= end
+        if not self._order.levels_come_at_once or outside:
+            return None
+        return OperatorTotals.of_rows(self._totals)
+
+    def _add_totals(self, row: SummaryOperator, operator: Operator, traffic: Traffic) -> None:
+        self._first_wait = min(self._first_wait, traffic.first_wait)
+        self._last_wait = max(self._last_wait, traffic.last_wait)
+        known = (UNKNOWN if x is None else x for x in (traffic.bytes_read, traffic.bytes_written))
+        self._totals.append(
+            (
+                row.num_tasks,
+                row.first_task_id,
+                int(operator.task_ids.max()),
+                traffic.num_events_in,
+                traffic.num_events_out,
+                traffic.first_level,
+                traffic.last_level,
+                *known,
+            )
         )
 
     def _repeats(self) -> tuple[Repeat, ...]:

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from mpkgraph.analysis.context import GraphContext
 from mpkgraph.analysis.event_detail import EventDetail, event_by_id, extras_of
+from mpkgraph.analysis.integers import json_integer
 from mpkgraph.analysis.layout_extents import tile_bytes
 from mpkgraph.analysis.ranges import check_id
-from mpkgraph.analysis.table import json_integer
-from mpkgraph.model.graph import Slot
+from mpkgraph.model.graph import NULL_TASK_TYPE, Slot
 from mpkgraph.model.operator import Grid, Operator, OperatorSlot
 from mpkgraph.model.tile import Tile, TileError
 
@@ -170,25 +172,27 @@ def task_detail(context: GraphContext, task_id: int) -> TaskDetail:
     graph, catalog = context.graph, context.catalog
     task = check_id(task_id, graph.num_tasks, "task")
     columns = graph.tasks
-    task_type = int(columns.task_types[task])
-    is_null = bool(columns.is_null[task])
+    task_type = columns.value("task_types", task)
+    is_null = task_type == NULL_TASK_TYPE
     row = catalog.task_type_row(task_type)
     operator = context.operators.of_task(task)
-    dependent, trigger = int(columns.dependent_events[task]), int(columns.trigger_events[task])
+    dependent, trigger = (
+        columns.value(name, task) for name in ("dependent_events", "trigger_events")
+    )
     return TaskDetail(
         task_id=task,
         is_null=is_null,
         task_type=task_type,
         task_type_name=catalog.task_type_name(task_type),
         kind=row.kind,
-        variant_id=int(columns.variant_ids[task]),
+        variant_id=columns.value("variant_ids", task),
         operator=None if operator is None else operator.index,
         operator_name=None if operator is None else context.operator_names[operator.index],
         layer_method=None if operator is None else operator.layer_method,
         grid_dim=None if operator is None else operator.grid_dim,
         grid_position=context.operators.grid_position(task),
         subtask=_subtask(operator, task),
-        level=int(context.levels.task_levels[task]),
+        level=int(context.levels.of_tasks(np.array([task]))[0]),
         is_first_task=bool((graph.first_tasks == task).any()),
         dependent_event=dependent,
         trigger_event=trigger,
@@ -245,7 +249,7 @@ def slot_detail(
 
 
 def _slots(context: GraphContext, task: int, operator: Operator | None) -> tuple[SlotDetail, ...]:
-    num_inputs = int(context.graph.tasks.num_inputs[task])
+    num_inputs = context.graph.tasks.value("num_inputs", task)
     found = () if operator is None else operator.slots
     return tuple(
         slot_detail(
@@ -263,16 +267,9 @@ def _metadata(
     context: GraphContext, task: int, holds: Mapping[str, str]
 ) -> tuple[MetadataField, ...]:
     columns = context.graph.tasks
-    values = (
-        columns.request_ids,
-        columns.kv_idxs,
-        columns.merge_task_offsets,
-        columns.expert_offsets,
-        columns.task_offsets,
-    )
     return tuple(
-        MetadataField(name, int(column[task]), holds.get(name))
-        for name, column in zip(METADATA_FIELDS, values, strict=True)
+        MetadataField(name, columns.value(f"{name}s", task), holds.get(name))
+        for name in METADATA_FIELDS
     )
 
 

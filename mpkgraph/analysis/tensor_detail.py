@@ -9,8 +9,8 @@ import numpy as np
 
 from mpkgraph.analysis.context import GraphContext
 from mpkgraph.analysis.csr import IntArray, unique_pairs
+from mpkgraph.analysis.integers import json_integer
 from mpkgraph.analysis.names import unknown_name
-from mpkgraph.analysis.table import json_integer
 from mpkgraph.errors import SelectionError
 
 _MAX_SLOT_KEYS = 2048
@@ -135,8 +135,7 @@ def tensor_detail(context: GraphContext, name: str) -> TensorDetail:
     if name not in graph.tensors:
         raise unknown_name(name, graph.tensors, "tensor")
     tensor = graph.tensors.index(name)
-    layouts = np.flatnonzero(graph.layout_tensors == tensor)
-    places = np.flatnonzero(np.isin(graph.tasks.slot_layouts, layouts))
+    places = graph.tasks.slots_with(graph.layout_tensors == tensor)
     if not len(places):
         raise SelectionError(f"no task has a slot of tensor {name!r}")
     uses = _uses(context, places)
@@ -154,50 +153,77 @@ def tensor_detail(context: GraphContext, name: str) -> TensorDetail:
 
 
 def _uses(context: GraphContext, places: IntArray) -> list[TensorUse]:
-    """Uses by (operator or task type, slot position), in order of the first task."""
-    tasks = context.graph.tasks
-    task_ids = tasks.slot_tasks[places]
-    positions = places - tasks.slot_starts[task_ids]
-    owners = context.operators.task_operators[task_ids].astype(np.int64)
-    types = tasks.task_types[task_ids].astype(np.int64)
-    keys = np.where(owners >= 0, owners, types - np.int64(1 << 32)) * _MAX_SLOT_KEYS
-    keys += positions * 2 + tasks.slot_is_output[places]
-    _, first, group = np.unique(keys, return_index=True, return_inverse=True)
-    order = np.argsort(group, kind="stable")
-    ends = np.cumsum(np.bincount(group))
-    starts = ends - np.bincount(group)
-    uses = [
-        _use(context, places[order[start:end]])
-        for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
-    ]
-    return [uses[i] for i in np.argsort(first, kind="stable").tolist()]
-
-
-def _use(context: GraphContext, places: IntArray) -> TensorUse:
-    """One use from its places in the slot columns, ascending."""
+    """Uses by (operator or task type, slot position), in order of the first task; `places` are in
+    the slot columns, ascending.
+    """
     graph, tasks = context.graph, context.graph.tasks
-    task_ids = tasks.slot_tasks[places]
-    first = int(task_ids[0])
-    owner = int(context.operators.task_operators[first])
-    layouts = tasks.slot_layouts[places].astype(np.int64)
-    offsets = tasks.slot_offsets[places]
+    task_ids = tasks.owners_of_slots(places)
+    positions = places - tasks.slot_starts[task_ids]
+    are_outputs = positions >= tasks.values("num_inputs", task_ids)
+    owners = context.operators.owners(task_ids).astype(np.int64)
+    types = tasks.values("task_types", task_ids).astype(np.int64)
+    keys = np.where(owners >= 0, owners, types - np.int64(1 << 32)) * _MAX_SLOT_KEYS
+    keys += positions * 2 + are_outputs
+    # Within a use slots stay in order
+    order = np.argsort(keys, kind="stable")
+    keys = keys[order]
+    starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
+    ends = np.append(starts[1:], len(keys))
+    group = np.repeat(np.arange(len(starts)), ends - starts)
+    firsts, lasts = order[starts], order[ends - 1]
+    layouts = tasks.values("slot_layouts", places)[order].astype(np.int64)
+    offsets = tasks.values("slot_offsets", places)[order]
     extents = context.layout_extents
-    known = bool(extents.placed(layouts, offsets).all())
-    position = int(places[0] - tasks.slot_starts[first])
-    return TensorUse(
-        operator=None if owner < 0 else owner,
-        name=context.owner_name(first),
-        position=position,
-        is_output=position >= int(tasks.num_inputs[first]),
-        tile_dims=graph.layouts[int(layouts[0])].dims,
-        num_tasks=len(places),
-        num_tiles=len(unique_pairs(layouts, offsets - offsets.min())[0]),
-        tile_bytes=int(extents.num_bytes[layouts].sum()) if known else None,
-        first_byte=int((offsets + extents.lowest[layouts]).min()) if known else None,
-        end_byte=int((offsets + extents.end[layouts]).max()) if known else None,
-        first_task_id=first,
-        last_task_id=int(task_ids[-1]),
+    lowest = np.minimum.reduceat(offsets, starts)
+    num_layouts = len(graph.layouts)
+    tiles, _, _ = unique_pairs(group * num_layouts + layouts, offsets - lowest[group])
+    known = np.logical_and.reduceat(extents.placed(layouts, offsets), starts)
+    columns = zip(
+        owners[firsts].tolist(),
+        positions[firsts].tolist(),
+        are_outputs[firsts].tolist(),
+        layouts[starts].tolist(),
+        (ends - starts).tolist(),
+        np.bincount(tiles // num_layouts, minlength=len(starts)).tolist(),
+        known.tolist(),
+        np.add.reduceat(extents.num_bytes[layouts], starts).tolist(),
+        np.minimum.reduceat(offsets + extents.lowest[layouts], starts).tolist(),
+        np.maximum.reduceat(offsets + extents.end[layouts], starts).tolist(),
+        task_ids[firsts].tolist(),
+        task_ids[lasts].tolist(),
+        strict=True,
     )
+    uses = [
+        TensorUse(
+            operator=None if owner < 0 else owner,
+            name=context.owner_name(first_task),
+            position=position,
+            is_output=is_output,
+            tile_dims=graph.layouts[layout].dims,
+            num_tasks=num_tasks,
+            num_tiles=num_tiles,
+            tile_bytes=tile_bytes if is_known else None,
+            first_byte=first_byte if is_known else None,
+            end_byte=end_byte if is_known else None,
+            first_task_id=first_task,
+            last_task_id=last_task,
+        )
+        for (
+            owner,
+            position,
+            is_output,
+            layout,
+            num_tasks,
+            num_tiles,
+            is_known,
+            tile_bytes,
+            first_byte,
+            end_byte,
+            first_task,
+            last_task,
+        ) in columns
+    ]
+    return [uses[i] for i in np.argsort(firsts, kind="stable").tolist()]
 
 
 def _views(context: GraphContext, name: str) -> tuple[TensorView, ...]:
@@ -209,6 +235,5 @@ def _views(context: GraphContext, name: str) -> tuple[TensorView, ...]:
             dims=extent.dims,
             known_dims=extent.known,
         )
-        for key, extent in context.tensor_extents.items()
-        if key.base_ptr == name
+        for key, extent in context.extents_of(name).items()
     )

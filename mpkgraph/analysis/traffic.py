@@ -27,6 +27,13 @@ class Traffic:
     num_events_out: int
     bytes_read: int | None
     bytes_written: int | None
+    first_level: int
+    last_level: int
+    """-1 where levels were not given."""
+    last_wait: int
+    """Rank and index of the last event waited on in one number; -1 for none."""
+    first_wait: int
+    """Of the first; a number past all where there is none."""
 
 
 class PendingTasks:
@@ -34,16 +41,22 @@ class PendingTasks:
 
     def __init__(self) -> None:
         self._first = 0
-        self._columns: tuple[IntArray, ...] = tuple(np.empty(0, dtype=np.int64) for _ in range(4))
+        self._columns: tuple[IntArray, ...] = tuple(np.empty(0, dtype=np.int64) for _ in range(5))
 
     def add(
-        self, first_task_id: int, tasks: TaskColumns, bytes_read: IntArray, bytes_written: IntArray
+        self,
+        first_task_id: int,
+        tasks: TaskColumns,
+        bytes_read: IntArray,
+        bytes_written: IntArray,
+        levels: IntArray | None = None,
     ) -> None:
         fresh = (
             _event_keys(tasks.dependent_events),
             _event_keys(tasks.trigger_events),
             bytes_read,
             bytes_written,
+            np.full(len(tasks), -1, dtype=np.int64) if levels is None else levels,
         )
         if not len(self._columns[0]):
             self._first, self._columns = first_task_id, fresh
@@ -54,12 +67,17 @@ class PendingTasks:
 
     def of(self, task_ids: IntArray) -> Traffic:
         places = task_ids - self._first
-        waits, triggers, bytes_read, bytes_written = (x[places] for x in self._columns)
+        waits, triggers, bytes_read, bytes_written, levels = (x[places] for x in self._columns)
+        waited = waits[waits >= 0]
         return Traffic(
             num_events_in=_num_distinct(waits),
             num_events_out=_num_distinct(triggers),
             bytes_read=None if (bytes_read < 0).any() else int(bytes_read.sum()),
             bytes_written=None if (bytes_written < 0).any() else int(bytes_written.sum()),
+            first_level=int(levels.min(initial=_INT64.max)) if len(levels) else -1,
+            last_level=int(levels.max(initial=-1)),
+            first_wait=int(waited.min(initial=_INT64.max)),
+            last_wait=int(waited.max(initial=-1)),
         )
 
     def drop_before(self, task_id: int) -> None:

@@ -7,9 +7,13 @@ names in `mpkgraph.catalog.registered`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
 
-from mpkgraph.catalog.registered import REGISTERED_TASKS, RegisteredTaskRow
+if TYPE_CHECKING:
+    from mpkgraph.catalog.registered import RegisteredTaskRow
 
 MetadataProfile = tuple[tuple[str, str], ...]
 """(JSON metadata field, what the generator writes there) in the order written."""
@@ -79,18 +83,18 @@ class TaskTypeRow:
     @property
     def register_names(self) -> tuple[str, ...]:
         """Names that a layer of this type can be registered by; none for a type of the runtime."""
-        return tuple(row.name for row in _REGISTERED.get(self.name, ()))
+        return tuple(row.name for row in _registered().get(self.name, ()))
 
     @property
     def num_inputs(self) -> int | None:
         """Input slots of each task; None where no registered name fixes them."""
-        rows = _REGISTERED.get(self.name)
+        rows = _registered().get(self.name)
         return rows[0].num_inputs if rows else self._num_unregistered_slots
 
     @property
     def num_outputs(self) -> int | None:
         """Output slots of each task; None where no registered name fixes them."""
-        rows = _REGISTERED.get(self.name)
+        rows = _registered().get(self.name)
         return rows[0].num_outputs if rows else self._num_unregistered_slots
 
     @property
@@ -98,11 +102,17 @@ class TaskTypeRow:
         return 0 if self.kind == "control" else None
 
 
-_REGISTERED: dict[str, tuple[RegisteredTaskRow, ...]] = {
-    name: tuple(row for row in REGISTERED_TASKS.values() if row.task_type == name)
-    for name in {row.task_type for row in REGISTERED_TASKS.values()}
-}
-"""By task type its registered names, which agree on the numbers of slots."""
+@cache
+def _registered() -> Mapping[str, tuple[RegisteredTaskRow, ...]]:
+    """By task type its registered names, which agree on the numbers of slots."""
+    # Here: names of task types are needed far more often than what they are registered as
+    from mpkgraph.catalog.registered import REGISTERED_TASKS
+
+    return {
+        name: tuple(row for row in REGISTERED_TASKS.values() if row.task_type == name)
+        for name in {row.task_type for row in REGISTERED_TASKS.values()}
+    }
+
 
 TASK_TYPES: tuple[TaskTypeRow, ...] = (
     # Control

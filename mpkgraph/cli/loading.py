@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
+    from mpkgraph.analysis.context import GraphContext
     from mpkgraph.catalog import Catalog
     from mpkgraph.io.reader import Progress
     from mpkgraph.model.graph import TaskGraph
@@ -126,6 +127,16 @@ class Loaded:
             return recover_operators(graph, self.catalog)
 
         return self._kept_operators(recovered)
+
+    @cached_property
+    def context(self) -> GraphContext:
+        """The graph with its operators, for questions; answers that are kept are taken."""
+        from mpkgraph.analysis.context import GraphContext
+        from mpkgraph.cli.kept_answers import CachedAnswers
+
+        graph, operators = self.graph, self.operators
+        kept = None if self.cache is None else CachedAnswers(self)
+        return GraphContext(graph, operators, self.catalog, kept)
 
     @property
     def _parsed_record(self) -> PipelineRecord | None:

@@ -11,10 +11,7 @@ from typing import NoReturn
 import click
 
 from mpkgraph._version import __version__
-from mpkgraph.cli.compile import compile_
-from mpkgraph.cli.diff import diff
-from mpkgraph.cli.show import show
-from mpkgraph.cli.verify import verify
+from mpkgraph.cli.lazy_commands import LazyCommands
 from mpkgraph.errors import MpkGraphError
 
 COMPLETION_VARIABLE = "_MPKGRAPH_COMPLETE"
@@ -25,7 +22,17 @@ EXIT_WRONG_USAGE = 2
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    commands=LazyCommands(
+        {
+            "compile": "mpkgraph.cli.compile:compile_",
+            "diff": "mpkgraph.cli.diff:diff",
+            "show": "mpkgraph.cli.show:show",
+            "verify": "mpkgraph.cli.verify:verify",
+        }
+    ),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, "--version", "-V", prog_name="mpkgraph")
 def cli() -> None:
     """Read, show and check the task graphs of Mirage Persistent Kernel (MPK).
@@ -33,12 +40,6 @@ def cli() -> None:
     Exit codes: 0 clean or equal, 1 findings or differences, 2 wrong usage, 3 input that can't be
     read or compiled.
     """
-
-
-cli.add_command(compile_)
-cli.add_command(diff)
-cli.add_command(show)
-cli.add_command(verify)
 
 
 def main(argv: list[str] | None = None) -> NoReturn:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 LISTS = ("tasks", "slots", "events", "operators", "tensors")
 
 
-@dataclass(frozen=True)
+# Requests are not compared: methods that nobody calls take a millisecond to make
+@dataclass(frozen=True, eq=False, repr=False)
 class ShowRequest:
     """The options of one `mpkgraph show`, as given."""
 

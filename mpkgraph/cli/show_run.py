@@ -158,10 +158,8 @@ def _check_overwrite(request: ShowRequest) -> None:
 
 
 def _context(request: ShowRequest, purpose: str) -> tuple[Loaded, GraphContext]:
-    from mpkgraph.analysis.context import GraphContext
-
     loaded = load_one(load_options(request), purpose)
-    return loaded, GraphContext(loaded.graph, loaded.operators, loaded.catalog)
+    return loaded, loaded.context
 
 
 def _details(request: ShowRequest, output: Output) -> None:

@@ -15,7 +15,7 @@ from mpkgraph.io.source import STDIN
 from mpkgraph.model.source import GraphSource
 
 if TYPE_CHECKING:
-    from mpkgraph.analysis.summary import Summary
+    from mpkgraph.analysis.summary import StreamAnswers, Summary
     from mpkgraph.io.cache import GraphCache
     from mpkgraph.io.entry_stream import EntryStream
     from mpkgraph.render.text import TextWriter
@@ -70,7 +70,9 @@ def summary_of(loaded: Loaded) -> Summary:
 
 
 def keep_summary(loaded: Loaded) -> None:
-    """Keeps the summary, and the operators, of a graph that was read for another question."""
+    """Keeps the summary, the operators and what else second commands need, of a graph that was
+    read for another question.
+    """
     _summarise(loaded)
 
 
@@ -98,6 +100,7 @@ def _keep(loaded: Loaded, summary: Summary) -> None:
 
 def _summarise(loaded: Loaded) -> Summary:
     """The summary of the graph in memory."""
+    from mpkgraph.analysis.event_order import KnownOrder
     from mpkgraph.analysis.summary import SummaryOptions, summarise
     from mpkgraph.io.content import ContentHash
 
@@ -112,7 +115,10 @@ def _summarise(loaded: Loaded) -> Summary:
         loaded.operators,
         catalog=loaded.catalog,
         options=SummaryOptions(mirage_version=None if record is None else record.mirage_commit),
+        order=None if loaded.cache is None else KnownOrder(loaded.context.levels),
     )
+    if loaded.cache is not None:
+        loaded.context.operator_totals  # noqa: B018  (what is computed is kept)
     source = dataclasses.replace(
         summary.source, sha256=sha256, record_path=None if text is None else text.path
     )
@@ -147,6 +153,7 @@ def _stream(loaded: Loaded) -> Summary:
     is_plain = is_file and _is_plain(loaded.path)
     cache = loaded.cache if is_file else None
     passes: list[EntryStream] = []
+    answers: list[StreamAnswers] = []
     with contextlib.ExitStack() as stack:
         content_hash = stack.enter_context(contextlib.closing(ContentHash(loaded.path)))
         spool = None if cache is None else stack.enter_context(cache.spool())
@@ -171,6 +178,7 @@ def _stream(loaded: Loaded) -> Summary:
                 catalog=loaded.catalog,
                 progress=progress,
                 watch=None if cache is None or spool is None else partial(watch, cache, spool),
+                keep=answers.append,
             )
         source = dataclasses.replace(summary.source, sha256=sha256())
         summary = dataclasses.replace(summary, source=source)
@@ -184,6 +192,14 @@ def _stream(loaded: Loaded) -> Summary:
             if entries.operators_entry is not None:
                 loaded.kept.keep(loaded.records.derivation.key(OPERATORS), entries.operators_entry)
             _keep(loaded, summary)
+            from mpkgraph.cli.kept_answers import CachedAnswers
+
+            kept = CachedAnswers(loaded)
+            found = answers[-1]
+            if found.event_levels is not None:
+                kept.keep_event_levels(found.event_levels)
+            if found.totals is not None and entries.operators_entry is not None:
+                kept.keep_operator_totals(found.totals)
     return summary
 
 

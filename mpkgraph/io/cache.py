@@ -139,7 +139,8 @@ class GraphCache:
             if found is None:
                 return None
             self.content_sha256 = sha256
-            return dataclasses.replace(found[0], rank=rank)
+            graph = found[0]
+            return graph if graph.rank == rank else dataclasses.replace(graph, rank=rank)
         elif any(name.endswith(_entry_name("", stamp.size)) for name in self._folder.names()):
             # A file of this size was stored, so hashing, which is faster than reading, may pay.
             return self._lookup_content(self._folder, path)

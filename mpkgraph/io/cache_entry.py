@@ -22,6 +22,7 @@ from mpkgraph.io.entry_blocks import BlockReader, BlockWriter, PackedColumn, nar
 from mpkgraph.io.entry_checks import (
     Column,
     EntryError,
+    add_up,
     as_dict,
     as_int,
     as_list,
@@ -35,6 +36,7 @@ from mpkgraph.io.stored_column import StoredColumn
 from mpkgraph.io.stored_tasks import StoredTasks
 from mpkgraph.model.graph import (
     EVENT_KEYS,
+    NULL_TASK_TYPE,
     SLOT_KEYS,
     TASK_KEYS,
     EventColumns,
@@ -104,6 +106,8 @@ class GraphEntryWriter:
         self._num_tasks = 0
         self._num_pending = 0
         self._extra_values: dict[str, tuple[Any, ...]] = {}
+        self._last_layout = -1
+        self._is_by_use = True
         self.num_bytes = 0
         """Bytes of the pieces so far."""
 
@@ -112,16 +116,10 @@ class GraphEntryWriter:
 
         Raises EntryError when codes of unknown fields do not keep their meaning.
         """
-        for name in _TASK_DTYPES:
-            self._add(name, getattr(tasks, name))
-        self._add("num_slots", np.diff(tasks.slot_starts))
-        for name in _SLOT_DTYPES:
-            self._add(name, getattr(tasks, name))
-        self._add_extras(tasks)
-        self._num_tasks += len(tasks)
-        self._num_pending += len(tasks)
-        if self._num_pending >= PIECE_TASKS:
-            self._pack()
+        for start in range(0, max(len(tasks), 1), PIECE_TASKS):
+            self._add_part(tasks, start, min(start + PIECE_TASKS, len(tasks)))
+            if self._num_pending >= PIECE_TASKS:
+                self._pack()
 
     def finish(
         self,
@@ -153,6 +151,7 @@ class GraphEntryWriter:
                 "task_extras": {key: list(self._extra_values[key]) for key in extra_keys},
                 "event_extras": {key: list(x.values) for key, x in events.extras.items()},
                 "tensors": tensors,
+                "layouts_by_use": self._is_by_use and self._last_layout == len(layouts) - 1,
                 "layout_extras": [
                     [i, [list(pair) for pair in x.extra]] for i, x in enumerate(layouts) if x.extra
                 ],
@@ -176,10 +175,32 @@ class GraphEntryWriter:
         blocks.add("first_tasks", first_tasks)
         return blocks
 
+    def _add_part(self, tasks: TaskColumns, start: int, stop: int) -> None:
+        for name in _TASK_DTYPES:
+            self._add(name, getattr(tasks, name)[start:stop])
+        slot_starts = tasks.slot_starts[start : stop + 1]
+        self._add("num_slots", np.diff(slot_starts))
+        slots = slice(int(slot_starts[0]), int(slot_starts[-1]))
+        for name in _SLOT_DTYPES:
+            self._add(name, getattr(tasks, name)[slots])
+        self._add_extras(tasks, start, stop)
+        self._see_layouts(tasks.slot_layouts[slots])
+        self._num_tasks += stop - start
+        self._num_pending += stop - start
+
     def _add(self, name: str, column: Column) -> None:
         self._pending.setdefault(name, []).append(narrow(column))
 
-    def _add_extras(self, tasks: TaskColumns) -> None:
+    def _see_layouts(self, layouts: Column) -> None:
+        """Whether layouts are numbered in order of first use, so that tensors can be told so."""
+        if self._is_by_use and len(layouts):
+            highest = np.maximum.accumulate(layouts)
+            np.maximum(highest, self._last_layout, out=highest)
+            steps = np.diff(highest, prepend=highest.dtype.type(self._last_layout))
+            self._is_by_use = int(steps.max()) <= 1
+            self._last_layout = int(highest[-1])
+
+    def _add_extras(self, tasks: TaskColumns, start: int, stop: int) -> None:
         for key, extra in tasks.extras.items():
             before = self._extra_values.get(key)
             if before is None:
@@ -192,8 +213,8 @@ class GraphEntryWriter:
             self._extra_values[key] = extra.values
         for key in self._extra_values:
             found = tasks.extras.get(key)
-            codes = np.full(len(tasks), -1, np.int32) if found is None else found.codes
-            self._add(_extra_column(key), codes)
+            none = np.full(stop - start, -1, np.int32)
+            self._add(_extra_column(key), none if found is None else found.codes[start:stop])
 
     def _pack(self) -> None:
         for name in list(self._pending):
@@ -286,6 +307,9 @@ def _decode(
         source=source,
         extras=_unknown(as_dict(facts.get("extras")), _TOP_KEYS),
     )
+    if facts.get("layouts_by_use") is True:
+        names = (x.base_ptr for x in layouts if not x.is_null)
+        graph.__dict__["tensors"] = tuple(dict.fromkeys(names))
     return graph, as_str(facts.get("name"))
 
 
@@ -300,25 +324,20 @@ def _tasks(
     for name, dtype in _TASK_DTYPES.items():
         stored[name] = entry.stored(name, dtype, num_tasks)
         num_tasks = len(stored[name])
-    num_slots = entry.column("num_slots", np.int64, num_tasks)
+    num_slots = entry.stored("num_slots", np.int64, num_tasks).load_narrow()
     total = None
     for name, dtype in _SLOT_DTYPES.items():
         stored[name] = entry.stored(name, dtype, total)
         total = len(stored[name])
+    extra_fields = _extras(entry, "task", extras, len(num_slots))
     # Columns whose values nothing else relies on are looked at no further
-    present = {
-        "task_types": stored.pop("task_types").load(),
-        "num_inputs": stored.pop("num_inputs").load(),
-        "slot_starts": stops(num_slots, total or 0, "num_slots"),
-        "extras": _extras(entry, "task", extras, len(num_slots)),
-    }
+    add_up(num_slots, total or 0, "num_slots")
     stored["slot_layouts"].check(0, num_layouts - 1, "slot_layouts points outside")
-    if (present["num_inputs"] > num_slots).any():
+    if (stored["num_inputs"].load_narrow() > num_slots).any():
         fail("a task has more inputs than slots")
-    tasks = StoredTasks.of(present, stored, damaged)
-    if num_slots[tasks.is_null].any():
+    if num_slots[stored["task_types"].load_narrow() == NULL_TASK_TYPE].any():
         fail("a null task has slots")
-    return tasks
+    return StoredTasks.of(num_slots, extra_fields, stored, damaged)
 
 
 def _events(entry: BlockReader, extras: dict[str, Any]) -> EventColumns:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import stat
 import threading
 import time
@@ -251,6 +250,8 @@ class _HashProcess:
         if self._pid is not None:
             pid, self._pid = self._pid, None
             os.close(self._pipe)
+            import signal  # which takes longer than most second commands' answers
+
             with contextlib.suppress(OSError):
                 # It may have ended, but its number is not given away before it is waited for.
                 os.kill(pid, signal.SIGKILL)

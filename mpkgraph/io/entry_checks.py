@@ -16,12 +16,23 @@ class EntryError(ValueError):
 
 def stops(counts: Column, total: int, name: str) -> Column:
     """Running sum of counts, from 0, which has to come to `total`."""
+    add_up(counts, total, name)
+    return running_sum(counts)
+
+
+def add_up(counts: Column, total: int, name: str) -> None:
+    """Raises EntryError unless counts, none of them negative, come to `total`."""
     # Checked first, so that the sum can't overflow.
     within(counts, 0, total, name)
-    found = np.zeros(len(counts) + 1, np.int64)
-    np.cumsum(counts, out=found[1:])
-    if found[-1] != total:
+    if counts.sum(dtype=np.int64) != total:
         fail(f"{name} does not add up")
+
+
+def running_sum(counts: Column) -> Column:
+    """Sums of the counts before each place, the sum of all at the end."""
+    found = np.zeros(len(counts) + 1, np.int64)
+    found[1:] = counts
+    np.cumsum(found, out=found)
     return found
 
 

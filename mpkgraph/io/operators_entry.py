@@ -270,6 +270,31 @@ class StoredOperators(OperatorSet):
         owner[self._columns["task_ids"]] = np.repeat(indices, self._columns["num_tasks"])
         return owner
 
+    def owners(self, task_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+        if "task_operators" in self.__dict__ or not self._is_ascending:
+            return super().owners(task_ids)
+        claimed = self._columns["task_ids"]
+        places = np.searchsorted(claimed, task_ids)
+        owners = np.searchsorted(self._starts.tasks, places, side="right").astype(np.int32) - 1
+        found = claimed.take(places, mode="clip") if len(claimed) else places
+        owners[(found != task_ids) | (places == len(claimed))] = _NONE
+        return owners
+
+    def with_tensor(self, name: str) -> Iterator[Operator]:
+        if name not in self._texts:
+            return
+        names = np.flatnonzero(self._columns["slot_names"] == self._texts.index(name))
+        slots = np.searchsorted(self._starts.names, names, side="right") - 1
+        owners = np.searchsorted(self._starts.slots, slots, side="right") - 1
+        for index in dict.fromkeys(owners.tolist()):
+            yield self[index]
+
+    @cached_property
+    def _is_ascending(self) -> bool:
+        """Whether each operator's tasks follow those of the one before, as in most graphs."""
+        claimed = self._columns["task_ids"]
+        return bool((claimed[1:] > claimed[:-1]).all())
+
     @cached_property
     def _lists(self) -> dict[str, list[int]]:
         """The columns, those over tasks apart, and their starts: lists are read faster by one."""

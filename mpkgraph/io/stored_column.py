@@ -37,6 +37,14 @@ class StoredColumn:
         return int(self._ends[-1])
 
     @property
+    def num_pieces(self) -> int:
+        return len(self._pieces)
+
+    def num_pieces_of(self, start: int, stop: int) -> int:
+        """Pieces that hold the rows from `start` to `stop`."""
+        return self._span(start, stop)[1] - self._span(start, stop)[0]
+
+    @property
     def is_narrow(self) -> bool:
         """Whether the types of the pieces hold nothing that the column's does not."""
         return all(np.can_cast(piece.dtype, self._dtype) for piece in self._pieces)
@@ -50,15 +58,44 @@ class StoredColumn:
             column[end - piece.num_values : end] = self._expand(piece)
         return column
 
+    def load_narrow(self) -> Column:
+        """As `load`, in a type that may be narrower, so that there is less to fill."""
+        parts = [self._expand(piece) for piece in self._pieces]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
     def rows(self, start: int, stop: int) -> Column:
         """As `load`, of the rows from `start` to `stop` alone."""
-        first = int(np.searchsorted(self._ends, start, side="right"))
-        last = int(np.searchsorted(self._ends, stop, side="left"))
-        parts = [self._expand(piece) for piece in self._pieces[first : last + 1]]
-        if start >= stop or not parts:
+        if start >= stop:
             return np.empty(0, self._dtype)
+        first, end = self._span(start, stop)
+        parts = [self._expand(piece) for piece in self._pieces[first:end]]
         before = int(self._ends[first]) - self._pieces[first].num_values
         return np.concatenate(parts)[start - before : stop - before].astype(self._dtype)
+
+    def take(self, places: Column) -> Column:
+        """As `load`, of some rows in ascending order."""
+        taken = np.empty(len(places), self._dtype)
+        cuts = np.searchsorted(places, self._ends).tolist()
+        low = before = 0
+        for piece, end, high in zip(self._pieces, self._ends.tolist(), cuts, strict=True):
+            if high > low:
+                taken[low:high] = self._expand(piece)[places[low:high] - before]
+            low, before = high, end
+        return taken
+
+    def find(self, wanted: Column) -> Column:
+        """Rows, ascending, whose value v has `wanted[v]`; no value is beyond `wanted`."""
+        found = [np.empty(0, np.int64)]
+        for piece, end in zip(self._pieces, self._ends.tolist(), strict=True):
+            rows = np.flatnonzero(wanted.take(self._expand(piece)))
+            rows += end - piece.num_values
+            found.append(rows)
+        return np.concatenate(found)
+
+    def _span(self, start: int, stop: int) -> tuple[int, int]:
+        first = int(np.searchsorted(self._ends, start, side="right"))
+        last = int(np.searchsorted(self._ends, stop, side="left"))
+        return first, last + 1
 
     def check(self, low: int, high: int, problem: str) -> None:
         """Raises EntryError when a value is not from `low` to `high`."""

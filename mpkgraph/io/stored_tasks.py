@@ -14,13 +14,14 @@ import numpy as np
 import zstandard
 
 from mpkgraph.errors import GraphReadError
-from mpkgraph.io.entry_checks import Column, EntryError
+from mpkgraph.io.entry_checks import Column, EntryError, running_sum
 from mpkgraph.io.stored_column import StoredColumn
-from mpkgraph.model.graph import Int32Column, Int64Column, TaskColumns
+from mpkgraph.model.graph import BoolColumn, ExtraField, Int32Column, Int64Column, TaskColumns
 
-MAX_SLOT_READS = 16
-"""Ranges of slots that are unpacked by themselves before the whole columns are."""
+MAX_READS = 64
+"""Parts of a column that are unpacked by themselves before all of it is."""
 
+_SLOT_COLUMNS = ("slot_layouts", "slot_offsets")
 _Found = TypeVar("_Found")
 
 
@@ -31,45 +32,92 @@ class StoredTasks(TaskColumns):
     """
 
     _stored: Mapping[str, StoredColumn]
+    _num_slots: Column
     _on_damage: Callable[[str], GraphReadError]
-    _num_slot_reads: int
+    _num_reads: dict[str, int]
 
     @classmethod
     def of(
         cls,
-        present: Mapping[str, Any],
+        num_slots: Column,
+        extras: Mapping[str, ExtraField],
         stored: Mapping[str, StoredColumn],
         on_damage: Callable[[str], GraphReadError],
     ) -> StoredTasks:
-        """`present` are the fields that are known, `stored` the columns that are not yet.
+        """`num_slots` counts the slots of each task, `stored` are the columns of packed values.
 
         `on_damage` is told what is wrong with the entry and makes an error of it.
         """
         tasks = cls.__new__(cls)
-        tasks.__dict__.update(present, _stored=stored, _on_damage=on_damage, _num_slot_reads=0)
-        for value in present.values():
-            if isinstance(value, np.ndarray):
-                value.flags.writeable = False
+        tasks.__dict__.update(
+            extras=extras, _num_slots=num_slots, _stored=stored, _on_damage=on_damage, _num_reads={}
+        )
         return tasks
+
+    def __len__(self) -> int:
+        return len(self._num_slots)
+
+    @property
+    def num_slots(self) -> int:
+        return len(self._stored["slot_layouts"])
 
     def __getattr__(self, name: str) -> Any:
         stored = self.__dict__.get("_stored", {}).get(name)
-        if stored is None:
+        if stored is not None:
+            column: Column = self._unpacked(stored.load)
+        elif name == "slot_starts" and "_num_slots" in self.__dict__:
+            column = running_sum(self._num_slots)
+        else:
             raise AttributeError(name)
-        column: Column = self._unpacked(stored.load)
         column.flags.writeable = False
         self.__dict__[name] = column
         return column
 
+    def values(self, name: str, places: Int64Column) -> Column:
+        if not len(places) or int(places.min()) < 0:
+            return super().values(name, places)
+        first, last = int(places.min()), int(places.max())
+        stored = self._stored.get(name)
+        if (
+            stored is not None
+            and name not in self.__dict__
+            and len(places) > 1
+            and last < len(stored)
+            and stored.num_pieces_of(first, last + 1) > 2
+            and (places[1:] >= places[:-1]).all()
+        ):
+            return self._unpacked(partial(stored.take, places))
+        return self._part(name, first, last + 1)[places - first]
+
+    def slots_with(self, layouts: BoolColumn) -> Int64Column:
+        if "slot_layouts" in self.__dict__:
+            return super().slots_with(layouts)
+        found: Int64Column = self._unpacked(partial(self._stored["slot_layouts"].find, layouts))
+        return found
+
+    def slot_range(self, task_id: int) -> tuple[int, int]:
+        if "slot_starts" in self.__dict__:
+            return super().slot_range(task_id)
+        start = int(self._num_slots[:task_id].sum(dtype=np.int64))
+        return start, start + int(self._num_slots[task_id])
+
     def slots_between(self, start: int, stop: int) -> tuple[Int32Column, Int64Column]:
-        self.__dict__["_num_slot_reads"] += 1
-        if self._num_slot_reads > MAX_SLOT_READS:
-            return super().slots_between(start, stop)
-        layouts, offsets = (
-            self._unpacked(partial(self._stored[name].rows, start, stop))
-            for name in ("slot_layouts", "slot_offsets")
-        )
+        layouts, offsets = (self._part(name, start, stop) for name in _SLOT_COLUMNS)
         return layouts, offsets
+
+    def _part(self, name: str, start: int, stop: int) -> Column:
+        """Rows of a column, which stays packed when only few parts of it are asked for."""
+        stored = self._stored.get(name)
+        if name in self.__dict__ or stored is None or stored.num_pieces == 1:
+            column: Column = getattr(self, name)
+            return column[start:stop]
+        reads = self._num_reads[name] = self._num_reads.get(name, 0) + stored.num_pieces_of(
+            start, stop
+        )
+        if reads > max(MAX_READS, stored.num_pieces // 2):
+            whole: Column = getattr(self, name)
+            return whole[start:stop]
+        return self._unpacked(partial(stored.rows, start, stop))
 
     def _unpacked(self, unpack: Callable[[], _Found]) -> _Found:
         try:

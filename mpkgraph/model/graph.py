@@ -164,9 +164,32 @@ class TaskColumns:
     def num_slots(self) -> int:
         return len(self.slot_layouts)
 
+    def slot_range(self, task_id: int) -> tuple[int, int]:
+        """Where the slots of a task begin and end."""
+        start, stop = self.slot_starts[task_id : task_id + 2].tolist()
+        return start, stop
+
     def slots_between(self, start: int, stop: int) -> tuple[Int32Column, Int64Column]:
         """Layouts and offsets of some slots."""
         return self.slot_layouts[start:stop], self.slot_offsets[start:stop]
+
+    def values(self, name: str, places: Int64Column) -> npt.NDArray[Any]:
+        """Some values of a column over tasks, or over slots: few are at hand sooner than all."""
+        column: npt.NDArray[Any] = getattr(self, name)[places]
+        return column
+
+    def value(self, name: str, task_id: int) -> int:
+        """As `values`, of one task."""
+        return int(self.values(name, np.array([task_id], dtype=np.int64))[0])
+
+    def slots_with(self, layouts: BoolColumn) -> Int64Column:
+        """Places, ascending, of the slots whose layout is marked."""
+        return np.flatnonzero(layouts[self.slot_layouts])
+
+    def owners_of_slots(self, places: Int64Column) -> Int64Column:
+        """`slot_tasks` of some slots."""
+        # Of tasks that begin at one place all but the last have no slots
+        return np.searchsorted(self.slot_starts, places, side="right") - 1
 
     @cached_property
     def is_null(self) -> BoolColumn:
@@ -249,9 +272,7 @@ class TaskGraph:
 
     def slots(self, task_id: int) -> tuple[Slot, ...]:
         """All slots of a task, inputs first."""
-        layouts, offsets = self.tasks.slots_between(
-            *self.tasks.slot_starts[task_id : task_id + 2].tolist()
-        )
+        layouts, offsets = self.tasks.slots_between(*self.tasks.slot_range(task_id))
         return tuple(
             Slot(self.layouts[layout], offset)
             for layout, offset in zip(layouts.tolist(), offsets.tolist(), strict=True)

@@ -132,8 +132,22 @@ class OperatorSet:
             owner[operator.task_ids] = operator.index
         return owner
 
+    def with_tensor(self, name: str) -> Iterator[Operator]:
+        """Operators in order that have a slot of a tensor."""
+        for operator in self:
+            if any(name in slot.base_ptrs for slot in operator.slots):
+                yield operator
+
+    def owners(self, task_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+        """`task_operators` of some tasks."""
+        return self.task_operators[task_ids]
+
+    def owner(self, task_id: int) -> int:
+        """`task_operators` of one task."""
+        return int(self.owners(np.array([task_id], dtype=np.int64))[0])
+
     def of_task(self, task_id: int) -> Operator | None:
-        index = int(self.task_operators[task_id])
+        index = self.owner(task_id)
         return None if index < 0 else self[index]
 
     def grid_position(self, task_id: int) -> Grid | None:

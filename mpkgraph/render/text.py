@@ -6,7 +6,6 @@ Tables are written in one pass over columns, because a list of tasks can have a 
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,7 +44,11 @@ def text_options(stream: TextIO, color: bool | None = None) -> TextOptions:
             color = True
         else:
             color = terminal and os.environ.get("TERM") != "dumb"
-    return TextOptions(color, shutil.get_terminal_size().columns if terminal else None)
+    if not terminal:
+        return TextOptions(color)
+    import shutil  # which loads what compresses archives
+
+    return TextOptions(color, shutil.get_terminal_size().columns)
 
 
 class TextWriter:

@@ -9,12 +9,13 @@ import networkx as nx
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from mpkgraph.analysis import levels as levels_module
 from mpkgraph.analysis.csr import Csr, counted, expand_ranges, unique_pairs
 from mpkgraph.analysis.event_graph import EventGraph
-from mpkgraph.analysis.levels import find_levels, longest_chain
-from mpkgraph.analysis.structure import find_structure, operator_edges
+from mpkgraph.analysis.levels import Levels, find_levels, longest_chain
+from mpkgraph.analysis.structure import edges_of_operator, find_structure, operator_edges
 from mpkgraph.io.reader import read_graph
 from mpkgraph.model.distinct import distinct
 from mpkgraph.model.ids import EventId
@@ -109,6 +110,42 @@ def test_tasks_of_one_event_are_a_row_of_all(drawn):
         waiting, triggering = events.tasks_waiting_on(node), events.tasks_triggering(node)
         assert waiting.tolist() == grouped.waiting_tasks.row(node).tolist()
         assert triggering.tolist() == grouped.triggering_tasks.row(node).tolist()
+
+
+@given(graphs.links())
+def test_edges_of_one_operator_are_rows_of_all(drawn):
+    graph = graphs.graph_of(*drawn)
+    ids = list(range(2, graph.num_tasks))
+    context = graphs.context_of(graph, [x for x in (ids[::2], ids[1::2]) if x])
+    every = operator_edges(context.graph, context.operators)
+    events = EventGraph.of(context.graph, mirror=True)
+    for index in range(len(context.operators)):
+        found = edges_of_operator(context.graph, context.operators, events, index)
+        assert found.to_json() == every.of(index).to_json()
+
+
+@given(graphs.links(), st.booleans())
+def test_what_is_found_without_columns_is_what_they_hold(drawn, mirror):
+    graph = graphs.graph_of(*drawn)
+    whole = EventGraph.of(graph, mirror=mirror)
+    tasks = np.arange(graph.num_tasks)
+    nodes = np.arange(-1, whole.num_nodes, 2)
+    dependent, trigger = whole.dependent_nodes, whole.trigger_nodes
+
+    def lone() -> EventGraph:
+        return EventGraph.of(graph, mirror=mirror, strict=EventGraph.of(graph))
+
+    assert lone().dependents_of(tasks).tolist() == dependent.tolist()
+    assert lone().triggers_of(tasks).tolist() == trigger.tolist()
+    for task in tasks.tolist():
+        assert lone().dependents_of(np.array([task])).tolist() == [dependent[task]]
+    for side, owners in (("dependent", dependent), ("trigger", trigger)):
+        wanted = np.flatnonzero(np.isin(owners, nodes[nodes >= 0]))
+        assert lone().tasks_of(side, nodes).tolist() == wanted.tolist()
+        assert whole.tasks_of(side, nodes).tolist() == wanted.tolist()
+    levels = find_levels(whole)
+    of_tasks = Levels(lone(), levels.event_levels, levels.cycle).of_tasks(tasks)
+    assert of_tasks.tolist() == levels.task_levels.tolist()
 
 
 @given(graphs.links())

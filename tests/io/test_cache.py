@@ -202,6 +202,42 @@ class TestStoredColumn:
         assert column.rows(start, stop).tolist() == wanted[start:stop]
         assert column.load().tolist() == wanted
         assert column.load().dtype == column.rows(start, stop).dtype == np.int32
+        assert column.load_narrow().tolist() == wanted
+        places = np.array(sorted(data.draw(st.sets(st.integers(0, 30)))), np.int64)
+        places = places[places < len(wanted)]
+        assert column.take(places).tolist() == [wanted[place] for place in places]
+        chosen = np.isin(np.arange(301), data.draw(st.sets(st.sampled_from([0, 1, *wanted]))))
+        assert column.find(chosen).tolist() == [i for i, x in enumerate(wanted) if chosen[x]]
+
+    @pytest.mark.parametrize("piece", [1, 7, 1000])
+    def test_values_of_some_rows(self, monkeypatch, piece):
+        monkeypatch.setattr(cache_entry, "PIECE_TASKS", piece)
+        graph = graph_from_document(document(size=40))
+        entry = encode(graph, name="n")
+        tasks = graph.tasks
+        rng = np.random.default_rng(piece)
+        for name, length in (("task_types", len(tasks)), ("slot_offsets", tasks.num_slots)):
+            for places in (
+                np.arange(length),
+                np.array([length - 1]),
+                np.array([], np.int64),
+                np.arange(0, length, 9),
+                rng.integers(0, length, 20),
+            ):
+                stored = decode(entry, path="p")[0].tasks
+                for _ in range(3):
+                    wanted = getattr(tasks, name)[places]
+                    assert stored.values(name, places).tolist() == wanted.tolist()
+        stored = decode(entry, path="p")[0]
+        assert stored.tensors == graph.tensors
+        marked = graph.layout_tensors == 1
+        assert stored.tasks.slots_with(marked).tolist() == tasks.slots_with(marked).tolist()
+        places = tasks.slots_with(marked)
+        assert tasks.owners_of_slots(places).tolist() == tasks.slot_tasks[places].tolist()
+        for task in range(graph.num_tasks):
+            assert stored.tasks.slot_range(task) == tasks.slot_range(task)
+        assert len(stored.tasks) == len(tasks)
+        assert stored.tasks.num_slots == tasks.num_slots
 
     def test_slots_of_many_tasks(self):
         graph = graph_from_document(document(size=40))

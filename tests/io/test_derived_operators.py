@@ -316,6 +316,7 @@ class TestPieces:
         entry = b"".join(blocks.parts())
         found, _ = decode(entry, path="p")
         assert_same_graph(found, graph)
+        assert found.tensors == graph.tensors
         assert_same_graph(found, decode(encode(graph, name="n"), path="p")[0])
 
     def test_codes_that_change_their_meaning_are_refused(self):
