@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from benchmarks.harness import Series, Spread, Subject, num_usable_cores, pairwise_ratios
@@ -23,6 +24,16 @@ PEAK_SHARE = 0.1
 SUMMARY_PEAK_MB = 40
 CACHED_SECONDS = 0.3
 OTHER_LAYOUT_MB_PER_S = 150
+
+SECOND_COMMANDS = {
+    "show-task": ("--task", "20000"),
+    "show-event": ("--event", "300"),
+    "show-operator": ("--operator", "10"),
+    "show-tensor": ("--tensor", "rmsnorm_out"),
+    "show-operators": ("--list", "operators"),
+}
+"""Questions asked of a file after another: a small part of the graph, but for the tensor, which
+every layer uses."""
 
 OURS = "mpkgraph"
 """Name of the subject that the others are compared with."""
@@ -134,7 +145,7 @@ _GOALS: Mapping[str, Sequence[_Goal]] = {
     "ijson-columns": (_faster_than(5),),
     "simdjson": (_faster_than(1),),
     "show": (_summary_peak,),
-    "show-again": (_within,),
+    **dict.fromkeys(("show-again", *SECOND_COMMANDS), (_within,)),
 }
 _TITLES = {
     **{peer.name: peer.title for peer in PEERS},
@@ -142,6 +153,10 @@ _TITLES = {
     "show": "`mpkgraph show --no-cache`",
     "show-first": "`mpkgraph show`, first time",
     "show-again": "`mpkgraph show`, second time",
+    **{
+        name: f"`mpkgraph show {' '.join(options)}` as second command"
+        for name, options in SECOND_COMMANDS.items()
+    },
 }
 
 
@@ -174,7 +189,15 @@ def _commands(cache_folder: Path) -> list[Subject]:
         ),
         replace(again, name="show-first", before=empty_cache),
         again,
+        *(
+            replace(again, name=name, command=partial(_second_command, options))
+            for name, options in SECOND_COMMANDS.items()
+        ),
     ]
+
+
+def _second_command(options: Sequence[str], path: Path) -> list[str]:
+    return [sys.executable, "-m", "mpkgraph", "show", *options, str(path)]
 
 
 def _program(name: str) -> str:

@@ -34,7 +34,7 @@ def _may_end_at_once() -> bool:
     A user's script, threads, a profiler or a debugger may do.
     """
     return (
-        "mpkgraph.pipeline.script" not in sys.modules
+        "mpkgraph.pipeline.user_code" not in sys.modules
         and threading.active_count() == 1
         and sys.getprofile() is None
         and sys.gettrace() is None
