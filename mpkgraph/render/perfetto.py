@@ -7,13 +7,14 @@ of an event to every task that waits on it. Needs the package `perfetto` (extra 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from mpkgraph.analysis.schedule.result import Schedule
+from mpkgraph.analysis.schedule.slices import SliceFacts
 from mpkgraph.errors import MissingDependencyError, UsageError
 from mpkgraph.io.atomic import atomic_file
 
@@ -206,8 +207,7 @@ class _Writer:
         system, times = account.system, account.times
         running = np.flatnonzero(account.runs & (system.workers >= 0))
         order = running[np.lexsort((times.starts[running], system.workers[running]))]
-        facts = _Facts.of(self.schedule)
-        # By task the flows that start at it: tasks that wait for its trigger
+        facts = SliceFacts.of(self.schedule)
         for first in range(0, len(order), BATCH):
             part = order[first : first + BATCH]
             rows = zip(
@@ -267,71 +267,8 @@ class _Writer:
                 yield item
                 yield self.end(end, track)
 
-    def _name(self, facts: _Facts, owner: int, task: int) -> str:
+    def _name(self, facts: SliceFacts, owner: int, task: int) -> str:
         return facts.owner_names[owner] if owner >= 0 else self.schedule.task_name(task)
 
     def _note(self, item: Any, name: int, value: int) -> None:
         item.track_event.debug_annotations.add(name_iid=name, int_value=value)
-
-
-@dataclass
-class _Facts:
-    """Columns over tasks that slices show."""
-
-    schedule: Schedule
-    owners: Any
-    local_owners: Any
-    owner_names: Sequence[str]
-    local_ids: Any
-    dependents: Any
-    triggers: Any
-    came_last: Any
-    """By task the one whose trigger completed its event; -1 for none."""
-    types: Any
-    _waiting: Any
-    _waiting_starts: Any
-    _kinds: dict[int, str] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, schedule: Schedule) -> _Facts:
-        from mpkgraph.analysis.schedule.operators import task_owners
-
-        account, contexts = schedule.account, schedule.contexts
-        system = account.system
-        owners, starts = task_owners(contexts)
-        sizes = np.diff(starts)
-        columns = [context.graph.tasks for context in contexts]
-        safe = np.where(system.dependents >= 0, system.dependents, 0)
-        came_last = np.where(
-            (system.dependents >= 0) & account.runs, account.last_triggers[safe], -1
-        )
-        waiting = np.flatnonzero(came_last >= 0)
-        by_producer = waiting[np.argsort(came_last[waiting], kind="stable")]
-        return cls(
-            schedule,
-            owners,
-            np.concatenate([np.arange(size) for size in sizes]),
-            [name for context in contexts for name in context.operator_names],
-            np.concatenate([np.arange(len(x)) for x in columns]),
-            np.concatenate([x.dependent_indices for x in columns]),
-            np.concatenate([x.trigger_indices for x in columns]),
-            came_last,
-            np.concatenate([x.task_types for x in columns]),
-            by_producer,
-            np.searchsorted(came_last[by_producer], np.arange(system.num_tasks + 1)),
-        )
-
-    def flows_from(self, task: int) -> list[int]:
-        """Ids of the flows that start at a task: those of the tasks that it lets go, plus 1."""
-        start, end = self._waiting_starts[task], self._waiting_starts[task + 1]
-        if start == end:
-            return []
-        found: list[int] = (self._waiting[start:end] + 1).tolist()
-        return found
-
-    def kind(self, task: int) -> str:
-        task_type = int(self.types[task])
-        if task_type not in self._kinds:
-            catalog = self.schedule.contexts[0].catalog
-            self._kinds[task_type] = catalog.task_type_row(task_type).kind
-        return self._kinds[task_type]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mpkgraph.analysis.schedule.result import OperatorRow, Schedule
+from mpkgraph.analysis.schedule.result import Schedule
+from mpkgraph.analysis.schedule.rows import OperatorRow
 from mpkgraph.analysis.workers import WORKER_QUEUE_LENGTH
 from mpkgraph.render.escape import printable
 from mpkgraph.render.text import TextWriter, count

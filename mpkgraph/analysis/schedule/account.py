@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mpkgraph.analysis.csr import IntArray
-from mpkgraph.analysis.schedule.simulate import NEVER, Times
 from mpkgraph.analysis.schedule.system import RuntimeCosts, System
+from mpkgraph.analysis.schedule.times import NEVER, Times
 
 CAUSES = ("worker", "scheduler", "event")
 """What a task's start waited for last: its worker's task before, its hand-out, its event."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from mpkgraph.analysis.csr import IntArray
 from mpkgraph.analysis.schedule.account import EVENT, SCHEDULER, WORKER, Account
-from mpkgraph.analysis.schedule.simulate import NEVER
+from mpkgraph.analysis.schedule.times import NEVER
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from mpkgraph.analysis.csr import Csr
-from mpkgraph.analysis.schedule.simulate import NEVER, Times, never_run
 from mpkgraph.analysis.schedule.system import System
+from mpkgraph.analysis.schedule.times import NEVER, Times, never_run
 
 MAX_CHAIN = 64
 """Workers of one explanation at most; a ring has at most as many as there are workers."""

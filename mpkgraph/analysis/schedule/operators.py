@@ -9,8 +9,8 @@ import numpy as np
 from mpkgraph.analysis.context import GraphContext
 from mpkgraph.analysis.csr import IntArray
 from mpkgraph.analysis.schedule.account import Account
-from mpkgraph.analysis.schedule.result import OperatorRow
-from mpkgraph.analysis.schedule.simulate import NEVER
+from mpkgraph.analysis.schedule.rows import OperatorRow
+from mpkgraph.analysis.schedule.times import NEVER
 
 
 def task_owners(contexts: Sequence[GraphContext]) -> tuple[IntArray, IntArray]:

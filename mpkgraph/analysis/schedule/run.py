@@ -16,10 +16,12 @@ from mpkgraph.analysis.schedule.bounds import lower_bounds
 from mpkgraph.analysis.schedule.critical import CriticalPath, find_critical_path
 from mpkgraph.analysis.schedule.hang import find_hang
 from mpkgraph.analysis.schedule.operators import operator_rows
-from mpkgraph.analysis.schedule.result import Measured, Schedule, TypeRow, WorkerTimes
-from mpkgraph.analysis.schedule.simulate import never_run, simulate
+from mpkgraph.analysis.schedule.result import Schedule
+from mpkgraph.analysis.schedule.rows import Measured, TypeRow, WorkerTimes
+from mpkgraph.analysis.schedule.simulate import simulate
 from mpkgraph.analysis.schedule.stalls import find_stalls, group_stalls
 from mpkgraph.analysis.schedule.system import System, build_system
+from mpkgraph.analysis.schedule.times import never_run
 from mpkgraph.analysis.schedule.what_if import (
     NOTHING,
     WhatIf,

@@ -8,7 +8,7 @@ import numpy as np
 
 from mpkgraph.analysis.context import GraphContext
 from mpkgraph.analysis.schedule.account import Account
-from mpkgraph.analysis.schedule.result import StallGroup, StallRow
+from mpkgraph.analysis.schedule.rows import StallGroup, StallRow
 from mpkgraph.model import ids
 
 

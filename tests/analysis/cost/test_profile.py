@@ -16,7 +16,7 @@ from mpkgraph.analysis.cost.join import join_profile
 from mpkgraph.analysis.cost.model import CostModel
 from mpkgraph.analysis.cost.profile import read_profile, tensor_profile
 from mpkgraph.analysis.schedule.run import ScheduleOptions, schedule
-from mpkgraph.analysis.schedule.simulate import NEVER
+from mpkgraph.analysis.schedule.times import NEVER
 from mpkgraph.catalog import DEFAULT
 from mpkgraph.errors import GraphReadError, UsageError
 from mpkgraph.io.reader import read_graph

@@ -13,8 +13,8 @@ from mpkgraph.analysis.context import GraphContext
 from mpkgraph.analysis.cost.model import CostModel, TypeCost
 from mpkgraph.analysis.schedule.account import EVENT, SCHEDULER, WORKER
 from mpkgraph.analysis.schedule.run import ScheduleOptions, schedule
-from mpkgraph.analysis.schedule.simulate import NEVER
 from mpkgraph.analysis.schedule.system import RuntimeCosts
+from mpkgraph.analysis.schedule.times import NEVER
 from mpkgraph.analysis.schedule.what_if import parse_what_if
 from mpkgraph.catalog import DEFAULT
 from mpkgraph.errors import SelectionError, TooLargeError, UsageError

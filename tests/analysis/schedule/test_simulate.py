@@ -10,15 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpkgraph.analysis.execution.legality import ScheduledTasks, schedule_faults
-from mpkgraph.analysis.schedule import simulate as module
-from mpkgraph.analysis.schedule.simulate import (
-    NEVER,
-    find_barriers,
-    never_run,
-    simulate,
-    simulate_exactly,
-)
+from mpkgraph.analysis.schedule import runs as module
+from mpkgraph.analysis.schedule.exact import simulate_exactly
+from mpkgraph.analysis.schedule.runs import find_barriers
+from mpkgraph.analysis.schedule.simulate import simulate
 from mpkgraph.analysis.schedule.system import RuntimeCosts, build_system
+from mpkgraph.analysis.schedule.times import NEVER, never_run
 from mpkgraph.io.reader import read_graph
 from tests import goldens
 from tests.analysis.graphs import acyclic_links, graph_of, links
