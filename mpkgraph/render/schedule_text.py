@@ -100,8 +100,9 @@ def _summary(schedule: Schedule) -> Iterator[tuple[str, object]]:
     )
     kernels = schedule.workers.kernels
     most, least = int(kernels.argmax()), int(kernels.argmin())
-    text = f"{most} with {time(int(kernels[most]))} in kernels; the least busy, {least}, has "
-    yield "busiest worker", text + time(int(kernels[least]))
+    busiest, idlest = _worker(schedule, most), _worker(schedule, least)
+    text = f"{busiest} with {time(int(kernels[most]))} in kernels; the least busy, {idlest}, has "
+    yield "busiest", text + time(int(kernels[least]))
     path = schedule.path
     if len(path.tasks):
         runtime = path.wait_ns + path.trigger_ns + path.fetch_ns
@@ -193,20 +194,27 @@ def _hang(out: TextWriter, schedule: Schedule) -> None:
     )
     for link in hang.chain:
         event = schedule.event_json(link.node)
-        line = (
-            f"worker {link.worker} waits with task {_task(schedule, link.task)} for event "
-            f"{event['event']}: {link.num_counted:,} of {link.num_needed:,} triggers"
-        )
+        who = f"{_worker(schedule, link.worker)} waits with task {_task(schedule, link.task)}"
+        count_text = f"{link.num_counted:,} of {link.num_needed:,} triggers"
+        line = f"{who} for event {event['event']}: {count_text}"
         if link.is_short:
             line += f", and only {count(link.num_triggering, 'task')} trigger it"
         elif link.missing_task >= 0:
-            worker = int(schedule.account.system.workers[link.missing_task])
-            line += f"; task {_task(schedule, link.missing_task)} is queued on worker {worker}"
+            worker = _worker(schedule, int(schedule.account.system.workers[link.missing_task]))
+            line += f"; task {_task(schedule, link.missing_task)} is queued on {worker}"
         out.paragraph(line)
     if hang.is_ring:
         out.paragraph("the first of these waits for the last: placed so, the queues are a deadlock")
     elif hang.chain and hang.chain[-1].is_short:
         out.paragraph("--what-if counts=repair shows the schedule with counts that fit")
+
+
+def _worker(schedule: Schedule, worker: int) -> str:
+    """A worker by its number in its rank."""
+    rank, own = divmod(worker, schedule.account.system.num_workers)
+    if len(schedule.contexts) == 1:
+        return f"worker {own}"
+    return f"worker {own} of rank {schedule.contexts[rank].graph.rank}"
 
 
 def _task(schedule: Schedule, task: int) -> str:
