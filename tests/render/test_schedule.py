@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import subprocess
 import xml.etree.ElementTree as ET
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -273,14 +275,17 @@ def test_trace_processor_counts_slices_and_flows(pb2, tmp_path):
 
 
 def trace_processor():
-    """Perfetto's own reader; its binary is downloaded on first use, which may not be possible."""
+    """Perfetto's own reader: the binary that PERFETTO_TRACE_PROCESSOR names, else the one that the
+    package downloads on first use, which may not be possible.
+    """
     api = pytest.importorskip("perfetto.trace_processor")
     errors = pytest.importorskip("perfetto.common.exceptions")
+    config = api.TraceProcessorConfig(bin_path=os.environ.get("PERFETTO_TRACE_PROCESSOR"))
     try:
-        api.TraceProcessor().close()
+        api.TraceProcessor(config=config).close()
     except (OSError, subprocess.SubprocessError, errors.PerfettoException) as error:
         pytest.skip(f"perfetto's trace_processor can't be had here: {type(error).__name__}")
-    return api.TraceProcessor
+    return partial(api.TraceProcessor, config=config)
 
 
 def test_trace_is_no_other_file(tmp_path):
