@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from mpkgraph.cli.options import ARGUMENTS, ScriptCommand, script_options, target_options
+from mpkgraph.cli.sweep_options import sweep_options, take_sweep
 
 
 @click.command(
@@ -78,6 +79,7 @@ from mpkgraph.cli.options import ARGUMENTS, ScriptCommand, script_options, targe
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON (schema in the docs).")
 @click.option("-q", "--quiet", is_flag=True, help="No report; warnings still go to stderr.")
 @click.option("--traceback", is_flag=True, help="Show Python's traceback of a script that fails.")
+@sweep_options
 @click.pass_context
 def compile_(ctx: click.Context, /, **options: Any) -> int:
     """Make the task graph of a layer pipeline: planned, to the byte, or by Mirage itself.
@@ -90,7 +92,13 @@ def compile_(ctx: click.Context, /, **options: Any) -> int:
     """
     from mpkgraph.cli.compile_run import CompileRequest, run_compile
 
-    return run_compile(CompileRequest(arguments=ctx.meta[ARGUMENTS], **options))
+    swept = take_sweep(ctx, options)
+    request = CompileRequest(arguments=ctx.meta[ARGUMENTS], **options)
+    if swept["sweep"]:
+        from mpkgraph.cli.sweep_run import SweepRequest, run_compile_sweep
+
+        return run_compile_sweep(request, SweepRequest(**swept))
+    return run_compile(request)
 
 
 compile_.name = "compile"

@@ -112,8 +112,8 @@ def _compiled(request: CompileRequest, options: CompileOptions) -> CompileResult
 def _check(request: CompileRequest, result: CompileResult, options: CompileOptions) -> VerifyReport:
     """Static verify of what was planned, with the rules that run by default."""
     from mpkgraph.analysis.verify.context import VerifyOptions
+    from mpkgraph.analysis.verify.planned import planned_pipelines
     from mpkgraph.analysis.verify.report import VerifyReport, check
-    from mpkgraph.cli.planned import planned_pipelines
 
     verify_options = VerifyOptions(
         num_workers=request.workers, num_schedulers=request.schedulers, target_cc=options.cc

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from mpkgraph.errors import MpkGraphError, UsageError
 from mpkgraph.pipeline.compiled import Emit
@@ -56,7 +55,7 @@ def plan_options(
     """How the library is to compile. Raises UsageError for options that do not go together."""
     from mpkgraph.pipeline.compile import CompileOptions
     from mpkgraph.pipeline.custom_tasks import custom_task
-    from mpkgraph.pipeline.function_parameters import split_settings
+    from mpkgraph.pipeline.function_parameters import literal_or_text, split_settings
     from mpkgraph.pipeline.target import find_cc
 
     if request.all_ranks and request.rank is not None:
@@ -73,7 +72,9 @@ def plan_options(
         multicast=request.multicast,
         arguments=request.arguments,
         settings=split_settings(request.settings),
-        init={name: _literal(x) for name, x in split_settings(request.init, "--init").items()},
+        init={
+            name: literal_or_text(x) for name, x in split_settings(request.init, "--init").items()
+        },
         meta=request.meta,
         tasks=[custom_task(text) for text in request.register],
         mirage_home=None if request.mirage_home is None else Path(request.mirage_home),
@@ -93,11 +94,3 @@ def compiled(
         if show_traceback and error.__cause__ is not None:
             traceback.print_exception(error.__cause__, file=sys.stderr)
         raise
-
-
-def _literal(text: str) -> Any:
-    """A Python literal, else the text itself."""
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text

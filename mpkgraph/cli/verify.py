@@ -14,6 +14,7 @@ from mpkgraph.cli.options import (
     target_options,
 )
 from mpkgraph.cli.run_options import RunRequest, run_options
+from mpkgraph.cli.sweep_options import sweep_options, take_sweep
 
 FORMATS = ("text", "json", "sarif", "github", "junit")
 SEVERITIES = ("error", "warning", "advice")
@@ -95,6 +96,7 @@ SEVERITIES = ("error", "warning", "advice")
     default=None,
     help="Colour (default: on a terminal, unless NO_COLOR is set).",
 )
+@sweep_options
 @click.pass_context
 def verify(ctx: click.Context, /, **options: Any) -> int:
     """Find what is wrong before nvcc sees it: splits, hazards, structure, resources, ranks.
@@ -109,5 +111,11 @@ def verify(ctx: click.Context, /, **options: Any) -> int:
     """
     from mpkgraph.cli.verify_run import VerifyRequest, run_verify
 
+    swept = take_sweep(ctx, options)
     run = RunRequest.take(options)
-    return run_verify(VerifyRequest(arguments=ctx.meta[ARGUMENTS], **options), run)
+    request = VerifyRequest(arguments=ctx.meta[ARGUMENTS], **options)
+    if swept["sweep"]:
+        from mpkgraph.cli.sweep_run import SweepRequest, run_verify_sweep
+
+        return run_verify_sweep(request, run, SweepRequest(**swept))
+    return run_verify(request, run)

@@ -133,7 +133,7 @@ class SourceReader:
         return VerifyContext(loaded.graph, operators, loaded.catalog, loaded.record, self._options)
 
     def _planned(self, name: str, sources: Sequence[str]) -> Iterator[Pipeline]:
-        from mpkgraph.cli.planned import planned_pipelines
+        from mpkgraph.analysis.verify.planned import planned_pipelines
 
         request = self.request
         if request.rank is None and (request.world_size or 1) > 1:

@@ -119,7 +119,7 @@ def _read(text: str, wanted: Any) -> Any:
         return wanted[text]
     if wanted in {tuple, list, set, dict}:
         return wanted(_read_container(text))
-    return _literal_or_text(text)
+    return literal_or_text(text)
 
 
 def _read_container(text: str) -> Any:
@@ -158,7 +158,8 @@ def _read_bool(text: str) -> bool:
     raise ValueError(text)
 
 
-def _literal_or_text(text: str) -> Any:
+def literal_or_text(text: str) -> Any:
+    """A Python literal, else the text itself."""
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):

@@ -1,0 +1,1 @@
+"""One pipeline planned, checked and simulated for every combination of choices, and ranked."""
