@@ -77,7 +77,7 @@ def sweep_options(command: Command) -> Command:
             click.option(
                 "--ray",
                 metavar="ADDRESS",
-                help="Run a sweep on this Ray cluster (host:port, auto, ray://host:port).",
+                help="Run a sweep on this Ray cluster (host:port or auto).",
             ),
             click.option(
                 "--point-timeout",

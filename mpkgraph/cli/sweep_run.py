@@ -17,6 +17,7 @@ from mpkgraph.errors import UsageError
 if TYPE_CHECKING:
     from mpkgraph.analysis.verify.rule import Severity
     from mpkgraph.cli.compile_run import CompileRequest
+    from mpkgraph.cli.run_options import RunRequest
     from mpkgraph.cli.verify_request import VerifyRequest
     from mpkgraph.sweep.points import SweepOptions
     from mpkgraph.sweep.result import RankBy, SweepResult
@@ -59,8 +60,9 @@ def run_compile_sweep(request: CompileRequest, swept: SweepRequest) -> int:
     """Answer one `mpkgraph compile --sweep`; the exit code."""
     from mpkgraph.sweep.points import CheckOptions, SweepOptions
 
-    if request.backend == "mirage":
-        raise UsageError("a sweep plans", remedy="Leave --backend out")
+    if request.doctor or request.backend != "planner":
+        option = "--doctor" if request.doctor else f"--backend {request.backend}"
+        raise UsageError(f"{option} is not for sweeps: they plan", remedy="Leave it out")
     if request.output_dir is not None and swept.results is not None:
         raise UsageError("-o and --results can't go together", remedy="-o keeps results too")
     results = swept.results or request.output_dir
@@ -84,13 +86,17 @@ def run_compile_sweep(request: CompileRequest, swept: SweepRequest) -> int:
     return _answer(options, run, swept, output, quiet=request.quiet)
 
 
-def run_verify_sweep(request: VerifyRequest, swept: SweepRequest) -> int:
+def run_verify_sweep(request: VerifyRequest, run_request: RunRequest, swept: SweepRequest) -> int:
     """Answer one `mpkgraph verify --sweep`; the exit code."""
     from mpkgraph.analysis.verify.run import select_rules
     from mpkgraph.analysis.verify.suppression import SuppressedAt
     from mpkgraph.cli.verify_sources import kind_of
     from mpkgraph.sweep.points import CheckOptions, SweepOptions
 
+    if run_request.is_asked:
+        raise UsageError(
+            "a sweep does not run pipelines", remedy="Run the points that you like one by one"
+        )
     form = request.chosen_form
     _refuse_for_sweeps(request, form)
     if not request.sources:

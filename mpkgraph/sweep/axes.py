@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from mpkgraph.errors import UsageError
@@ -57,6 +58,10 @@ class Swept:
                 "a sweep reads its pipeline many times",
                 remedy="Give a file instead of standard input",
             )
+        for source in self.sources:
+            file = source.rpartition(":")[0] if ".py:" in source else source
+            if (self.form == "record" or file.endswith(".py")) and not Path(file).exists():
+                raise UsageError("there is no such file", where=file)
         if len(self.sources) > 1 and any(Swept((x,)).form != "record" for x in self.sources):
             raise UsageError(
                 "a sweep is of one script or function",

@@ -9,20 +9,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mpkgraph.analysis.cost.gpus import GPUS
+from mpkgraph.analysis.cost.model import CostModel, cost_model
+from mpkgraph.analysis.schedule.run import ScheduleOptions, schedule
+from mpkgraph.analysis.verify.baseline import Baseline
+from mpkgraph.analysis.verify.context import VerifyOptions
+from mpkgraph.analysis.verify.planned import planned_pipelines
+from mpkgraph.analysis.verify.report import Pipeline, check
+from mpkgraph.analysis.verify.run import Suppress
+from mpkgraph.analysis.verify.suppression import InlineComments, SuppressedAt
 from mpkgraph.errors import MpkGraphError, PipelineError
-from mpkgraph.sweep.points import CheckOptions, Point
+from mpkgraph.pipeline.compile import CompileResult, compile_pipelines
+from mpkgraph.pipeline.compiled import graph_folder, write_files
+from mpkgraph.placement import likely_gpu, likely_kv_length, placement_of
+from mpkgraph.sweep.points import STAGED_DATASET, CheckOptions, Point
 from mpkgraph.sweep.result import GraphRow, PointError, PointResult
 from mpkgraph.sweep.sources import opened_files, source_digests
 
 if TYPE_CHECKING:
     from mpkgraph.analysis.schedule.result import Schedule
-    from mpkgraph.analysis.verify.report import Pipeline
-    from mpkgraph.analysis.verify.run import Suppress
-    from mpkgraph.pipeline.compile import CompileResult
     from mpkgraph.planner.warnings import PlanWarning
-
-DATASET = "dataset"
-"""Folder of a point's tables, beside its graphs, until they are put into the dataset."""
 
 
 def evaluate(point: Point, stage: Path | None = None) -> PointResult:
@@ -49,10 +55,6 @@ def evaluate(point: Point, stage: Path | None = None) -> PointResult:
 
 
 def _evaluate(point: Point, result: PointResult, stage: Path | None) -> PointResult:
-    from mpkgraph.analysis.verify.planned import planned_pipelines
-    from mpkgraph.analysis.verify.report import check
-    from mpkgraph.pipeline.compile import compile_pipelines
-
     if Path(point.folder).is_dir():
         # Elsewhere (a job's own copy on a cluster) the process is where the files are
         os.chdir(point.folder)
@@ -72,7 +74,7 @@ def _evaluate(point: Point, result: PointResult, stage: Path | None) -> PointRes
         if stage is not None and point.with_dataset:
             from mpkgraph.sweep.dataset import write_tables
 
-            write_tables(stage / DATASET, index, pipeline, found)
+            write_tables(stage / STAGED_DATASET, index, pipeline, found)
     result = dataclasses.replace(
         result,
         graphs=tuple(graphs),
@@ -88,13 +90,11 @@ def _evaluate(point: Point, result: PointResult, stage: Path | None) -> PointRes
     if stage is not None and point.with_dataset:
         from mpkgraph.sweep.dataset import write_run
 
-        write_run(stage / DATASET, point.sources[0], result)
+        write_run(stage / STAGED_DATASET, point.sources[0], result)
     return result
 
 
-def _verify_options(point: Point) -> Any:
-    from mpkgraph.analysis.verify.context import VerifyOptions
-
+def _verify_options(point: Point) -> VerifyOptions:
     plan = point.plan
     return VerifyOptions(
         num_workers=plan.num_workers,
@@ -103,10 +103,7 @@ def _verify_options(point: Point) -> Any:
     )
 
 
-def _ways_to_suppress(check: CheckOptions) -> tuple[list[Suppress], Any]:
-    from mpkgraph.analysis.verify.baseline import Baseline
-    from mpkgraph.analysis.verify.suppression import InlineComments, SuppressedAt
-
+def _ways_to_suppress(check: CheckOptions) -> tuple[list[Suppress], InlineComments]:
     comments = InlineComments()
     ways: list[Suppress] = [*(SuppressedAt(text) for text in check.suppress), comments]
     if check.baseline is not None:
@@ -115,26 +112,16 @@ def _ways_to_suppress(check: CheckOptions) -> tuple[list[Suppress], Any]:
 
 
 def _graph_row(index: int, pipeline: Pipeline, point: Point) -> GraphRow:
-    from mpkgraph.analysis.cost.gpus import GPUS
-    from mpkgraph.analysis.cost.model import cost_model
-    from mpkgraph.placement import likely_gpu, likely_kv_length, placement_of
-
     ranks = pipeline.ranks
-    first = ranks[0]
-    cost, record = point.check.cost, first.record
-    if cost is None and point.gpu is not None and point.gpu.lower() in GPUS:
-        cost = point.gpu
-    model = cost_model(cost, likely_gpu(first.view, record), first.catalog)
-    kv_length = point.check.kv_length
-    model = model.with_kv_length(
-        likely_kv_length(model, record) if kv_length is None else kv_length
-    )
+    record = ranks[0].record
+    model = _cost_model(pipeline, point)
     plan = point.plan
     workers, schedulers = placement_of(model, record, plan.num_workers, plan.num_local_schedulers)
     simulated: Schedule | None = None
     reason = None
     try:
-        simulated = _simulate(pipeline, workers, schedulers, model)
+        options = ScheduleOptions(workers, schedulers, model, vary=False)
+        simulated = schedule([x.view for x in ranks], options)
     except MpkGraphError as error:
         reason = str(error)
     hangs = simulated is not None and simulated.hang is not None
@@ -157,18 +144,20 @@ def _graph_row(index: int, pipeline: Pipeline, point: Point) -> GraphRow:
     )
 
 
-def _simulate(pipeline: Pipeline, workers: int, schedulers: int, model: Any) -> Schedule:
-    from mpkgraph.analysis.schedule.run import ScheduleOptions, schedule
-
-    return schedule(
-        [x.view for x in pipeline.ranks],
-        ScheduleOptions(num_workers=workers, num_schedulers=schedulers, model=model, vary=False),
-    )
+def _cost_model(pipeline: Pipeline, point: Point) -> CostModel:
+    """As asked for, else that of the GPU that the target names."""
+    first = pipeline.ranks[0]
+    cost = point.check.cost
+    if cost is None and point.gpu is not None and point.gpu.lower() in GPUS:
+        cost = point.gpu
+    model = cost_model(cost, likely_gpu(first.view, first.record), first.catalog)
+    kv_length = point.check.kv_length
+    if kv_length is None:
+        kv_length = likely_kv_length(model, first.record)
+    return model.with_kv_length(kv_length)
 
 
 def _write_graphs(compiled: CompileResult, point: Point, stage: Path) -> tuple[str, ...]:
-    from mpkgraph.pipeline.compiled import graph_folder, write_files
-
     written: list[Path] = []
     if point.emit:
         for item in compiled.compiled:

@@ -28,6 +28,8 @@ MAX_SLUG = 96
 MAX_POINTS = 100_000
 """More combinations than this are a slip of the keyboard."""
 DIGEST_LENGTH = 8
+STAGED_DATASET = "dataset"
+"""Folder of a point's tables, beside its graphs, until they are put into the dataset."""
 RESULT_FORMAT = 1
 """Of what is kept of a point; counts as part of its key."""
 

@@ -80,8 +80,7 @@ def _connect(ray: Any, address: str) -> None:
         first = " ".join(str(error).split()).partition(". ")[0]
         raise UsageError(
             f"no Ray cluster answers at {address!r}: {first}",
-            remedy="Start one with ray start --head, and give its address (host:port, auto, or "
-            "ray://host:port)",
+            remedy="Start one with ray start --head, and give its address (host:port), or auto",
         ) from error
 
 

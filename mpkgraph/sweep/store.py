@@ -17,8 +17,7 @@ import orjson
 
 from mpkgraph.errors import GraphWriteError
 from mpkgraph.io.atomic import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, atomic_file, write_errors
-from mpkgraph.sweep.evaluate import DATASET
-from mpkgraph.sweep.points import Point
+from mpkgraph.sweep.points import STAGED_DATASET, Point
 from mpkgraph.sweep.result import PointResult
 from mpkgraph.sweep.sources import are_unchanged
 
@@ -102,7 +101,7 @@ class Store:
         """
         if stage is None:
             return
-        tables = stage / DATASET
+        tables = stage / STAGED_DATASET
         if self.dataset is not None:
             with write_errors(self.dataset):
                 _put_run(tables, self.dataset / f"run={result.name}", result)
