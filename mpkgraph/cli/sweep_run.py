@@ -60,9 +60,15 @@ def run_compile_sweep(request: CompileRequest, swept: SweepRequest) -> int:
     """Answer one `mpkgraph compile --sweep`; the exit code."""
     from mpkgraph.sweep.points import CheckOptions, SweepOptions
 
-    if request.doctor or request.backend != "planner":
-        option = "--doctor" if request.doctor else f"--backend {request.backend}"
-        raise UsageError(f"{option} is not for sweeps: they plan", remedy="Leave it out")
+    of_mirage = {
+        "--doctor": request.doctor,
+        f"--backend {request.backend}": request.backend != "planner",
+        "--kernel": request.kernel is not None,
+        "--no-kernel-cache": request.no_kernel_cache,
+    }
+    for option, given in of_mirage.items():
+        if given:
+            raise UsageError(f"{option} is not for sweeps: they plan", remedy="Leave it out")
     if request.output_dir is not None and swept.results is not None:
         raise UsageError("-o and --results can't go together", remedy="-o keeps results too")
     results = swept.results or request.output_dir

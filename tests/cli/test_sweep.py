@@ -127,6 +127,10 @@ def test_a_script(work, mpkgraph):
             "no rule is called",
         ),
         (
+            ("verify", "pipes.py:norm", "--sweep", "rows=8", "--run"),
+            "a sweep does not run pipelines",
+        ),
+        (
             ("verify", "pipes.py:norm", "--sweep", "rows=8", "--table", "x.txt"),
             "its ending says no form",
         ),
@@ -142,7 +146,7 @@ def test_a_script(work, mpkgraph):
         ),
         (
             ("compile", "pipes.py:norm", "--sweep", "rows=8", "-o", "x", "--backend", "mirage"),
-            "a sweep plans",
+            "--backend mirage is not for sweeps",
         ),
     ],
 )
