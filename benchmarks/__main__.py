@@ -2,10 +2,11 @@
 
 import sys
 
-from benchmarks import planning, reading, scheduling
+from benchmarks import planning, reading, scheduling, verifying
 
 if __name__ == "__main__":
     reading.main(["--write-docs", *sys.argv[1:]])
     if not sys.argv[1:]:
         planning.main(["--write-docs"])
+        verifying.main(["--write-docs"])
         scheduling.main(["--write-docs"])

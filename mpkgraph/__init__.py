@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING, Any
 from mpkgraph._version import __version__
 
 if TYPE_CHECKING:
-    from mpkgraph.api import operators, read, read_all, save_page, schedule, summarise, verify
+    from mpkgraph.api import (
+        compile,  # noqa: A004
+        operators,
+        read,
+        read_all,
+        save_page,
+        schedule,
+        summarise,
+        verify,
+    )
     from mpkgraph.catalog import Catalog
     from mpkgraph.errors import MpkGraphError
     from mpkgraph.io.reader import stream_graph as stream
@@ -36,6 +45,7 @@ __all__ = [
     "TaskGraph",
     "Tile",
     "__version__",
+    "compile",
     "operators",
     "plan",
     "read",
@@ -57,6 +67,7 @@ _HOMES = {
     "OperatorSet": ("mpkgraph.model.operator", "OperatorSet"),
     "TaskGraph": ("mpkgraph.model.graph", "TaskGraph"),
     "Tile": ("mpkgraph.model.tile", "Tile"),
+    "compile": ("mpkgraph.api", "compile"),
     "operators": ("mpkgraph.api", "operators"),
     "plan": ("mpkgraph.planner.plan", "plan"),
     "read": ("mpkgraph.api", "read"),

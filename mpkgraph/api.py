@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mpkgraph.catalog import DEFAULT, Catalog
 from mpkgraph.errors import UsageError
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from mpkgraph.analysis.summary import Summary
     from mpkgraph.analysis.verify.context import VerifyContext, VerifyOptions
     from mpkgraph.analysis.verify.run import VerifyResult
+    from mpkgraph.diff.report import DiffReport
+    from mpkgraph.pipeline.compile import CompileResult
 
 PathLike = str | os.PathLike[str]
 
@@ -175,6 +178,52 @@ def schedule(
     return simulate_schedule(contexts, question, found)
 
 
+def compile(  # noqa: A001  as the command is called
+    pipeline: PathLike | Sequence[PathLike],
+    *,
+    target: str | int | None = None,
+    settings: Mapping[str, object] | None = None,
+    arguments: Sequence[str] = (),
+    output: PathLike | None = None,
+    world_size: int | None = None,
+    rank: int | None = None,
+    all_ranks: bool = False,
+    **more: Any,
+) -> CompileResult:
+    """Plan the task graphs of a pipeline, as `mpkgraph compile` does; files only with `output`.
+
+    `pipeline` is a script (run with `arguments`), `module:function` or `file.py:function` (called
+    with `settings` as its parameters), or one or several recorded pipelines. `target` is a compute
+    capability (90) or a GPU (`"b200"`). `more` are further fields of
+    `mpkgraph.pipeline.compile.CompileOptions`: `num_workers`, `multicast`, `meta`, `init`, ...
+
+    >>> import mpkgraph
+    >>> result = mpkgraph.compile("examples/rmsnorm.py:build", target="h100")
+    >>> result.compiled[0].graph.num_tasks > 2
+    True
+
+    Raises PipelineError for what Mirage would refuse, UsageError for a name that is none,
+    GraphReadError for a record that can't be read.
+    """
+    from mpkgraph.pipeline.compile import CompileOptions, compile_pipelines
+    from mpkgraph.pipeline.compiled import BOTH
+    from mpkgraph.pipeline.target import find_cc
+
+    sources = [pipeline] if isinstance(pipeline, _PATHS) else list(pipeline)
+    options = CompileOptions(
+        output=None if output is None else Path(output),
+        emit=BOTH if output is not None else frozenset(),
+        cc=None if target is None else find_cc(str(target)),
+        settings={name: str(value) for name, value in (settings or {}).items()},
+        arguments=tuple(arguments),
+        world_size=world_size,
+        rank=rank,
+        all_ranks=all_ranks,
+        **more,
+    )
+    return compile_pipelines([os.fspath(x) for x in sources], options)
+
+
 def verify(
     source: TaskGraph | PipelineRecord | PathLike | Sequence[TaskGraph | PipelineRecord],
     record: PipelineRecord | PathLike | None = None,
@@ -204,6 +253,54 @@ def verify(
     contexts = [_verify_context(x, record, catalog, options, find_record) for x in sources]
     pipeline = pipeline_of(str(source) if isinstance(source, _PATHS) else "pipeline", contexts)
     return check(pipeline, select=select, ignore=ignore).result
+
+
+def diff(
+    left: TaskGraph | PipelineRecord | PathLike | Sequence[TaskGraph | PipelineRecord],
+    right: TaskGraph | PipelineRecord | PathLike | Sequence[TaskGraph | PipelineRecord],
+    *,
+    only: Iterable[str] = (),
+    ignore: Iterable[str] = (),
+    ignore_names: bool = False,
+    catalog: Catalog = DEFAULT,
+    find_record: bool = True,
+) -> DiffReport:
+    """What differs between two pipelines, as `mpkgraph diff` tells it; `left` is what was.
+
+    Each side is a graph, a record (which is planned first), several of these (ranks of one
+    pipeline), or the path of a graph, of a directory of them, or of a record. `only` and `ignore`
+    hold levels and aspects of `mpkgraph.diff.options`.
+
+    >>> old, new = (
+    ...     compile("examples/rmsnorm.py:build", target="h100", settings={"rows": n})
+    ...     for n in (16, 8)
+    ... )
+    >>> diff(old.compiled[0].graph, new.compiled[0].graph).is_equal
+    False
+
+    Raises UsageError for a word that is no level or aspect, GraphReadError for what can't be read,
+    PipelineError for a pipeline that Mirage refuses.
+    """
+    from mpkgraph.diff.options import DiffOptions
+    from mpkgraph.diff.report import compare_ranks, report_of
+    from mpkgraph.diff.side import Side
+
+    options = DiffOptions.of_words(only, ignore, ignore_names=ignore_names)
+    sides, names = [], []
+    for source, name in ((left, "left"), (right, "right")):
+        name = str(source) if isinstance(source, _PATHS) else name  # noqa: PLW2901
+        contexts = [
+            _verify_context(x, None, catalog, None, find_record) for x in _verify_sources(source)
+        ]
+        sides.append(
+            {
+                x.graph.rank: Side.of(x.graph, x.operators, x.record, name=name, catalog=catalog)
+                for x in contexts
+            }
+        )
+        names.append(name)
+    comparisons = compare_ranks(sides[0], sides[1], options)
+    return report_of(comparisons, sides[0], sides[1], (names[0], names[1]), options)
 
 
 _PATHS = (str, os.PathLike)

@@ -38,6 +38,11 @@ class DiffReport:
         ranks = 0 if self.ignores_ranks else bool(self.left_only) + bool(self.right_only)
         return max((x.num_differences for x in self.results), default=0) + ranks
 
+    def _repr_html_(self) -> str:
+        from mpkgraph.render.notebook import diff_html
+
+        return diff_html(self)
+
     def to_json(self) -> dict[str, Any]:
         return {
             "schema": SCHEMA,

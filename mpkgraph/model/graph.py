@@ -257,6 +257,20 @@ class TaskGraph:
     def __post_init__(self) -> None:
         self.first_tasks.flags.writeable = False
 
+    def __repr__(self) -> str:
+        counts = f"rank {self.rank}, {self.num_tasks} tasks, {self.num_events} events"
+        return f"<TaskGraph {self.source.path or ''}: {counts}>".replace(" :", ":")
+
+    def _repr_html_(self) -> str:
+        from mpkgraph.render.notebook import graph_html
+
+        return graph_html(self)
+
+    def _repr_svg_(self) -> str | None:
+        from mpkgraph.render.notebook import graph_svg
+
+        return graph_svg(self)
+
     @property
     def num_tasks(self) -> int:
         return len(self.tasks)

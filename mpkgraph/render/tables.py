@@ -9,10 +9,15 @@ from typing import BinaryIO, TextIO
 from mpkgraph.errors import MissingDependencyError
 
 ROWS_PER_WRITE = 8192
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+"""What spreadsheets take for the beginning of a formula (OWASP, "CSV injection")."""
 
 
 def write_csv(columns: Mapping[str, Sequence[object]], stream: TextIO) -> None:
-    r"""CSV (RFC 4180, `\n` line ends) with a header; tuples as `1x4096`, None as an empty cell."""
+    r"""CSV (RFC 4180, `\n` line ends) with a header; tuples as `1x4096`, None as an empty cell.
+
+    Text that a spreadsheet would take for a formula gets an apostrophe before it.
+    """
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(columns)
     plain = [_column(column) for column in columns.values()]
@@ -50,8 +55,16 @@ def write_parquet(columns: Mapping[str, Sequence[object]], stream: BinaryIO) -> 
 def _column(column: Sequence[object]) -> Sequence[object]:
     plain = _values(column)
     if any(isinstance(value, (tuple, list)) for value in plain[:64]):
-        return [_joined(value) for value in plain]
+        plain = [_joined(value) for value in plain]
+    if any(isinstance(value, str) and value.startswith(FORMULA_STARTS) for value in plain):
+        return [_no_formula(value) for value in plain]
     return plain
+
+
+def _no_formula(value: object) -> object:
+    if isinstance(value, str) and value.startswith(FORMULA_STARTS):
+        return f"'{value}"
+    return value
 
 
 def _values(column: Sequence[object]) -> Sequence[object]:

@@ -133,6 +133,15 @@ def test_csv_reads_back():
     ]
 
 
+def test_csv_holds_no_formulas():
+    stream = io.StringIO()
+    names = ["=1+1", "@sum", "-x", "+y", "\t=1", "w=1", ""]
+    write_csv({"name": names, "number": [-1, 2, 3, 4, 5, 6, 7]}, stream)
+    rows = list(csv.reader(io.StringIO(stream.getvalue())))[1:]
+    assert [x[0] for x in rows] == ["'=1+1", "'@sum", "'-x", "'+y", "'\t=1", "w=1", ""]
+    assert rows[0][1] == "-1"
+
+
 def test_parquet_reads_back():
     import pyarrow.parquet as pq
 

@@ -34,6 +34,11 @@ class VerifyResult:
     unfolded: tuple[Finding, ...] = field(default=(), repr=False)
     """`findings` before repeats are counted with the first: what a baseline is made of."""
 
+    def _repr_html_(self) -> str:
+        from mpkgraph.render.notebook import findings_html
+
+        return findings_html(self)
+
     def count(self, severity: Severity) -> int:
         return sum(finding.severity == severity for finding in self.findings)
 
