@@ -78,7 +78,7 @@ class TaskFunction:
 
     @property
     def is_gpu_checked(self) -> bool:
-        """Whether an H100 ran Mirage's kernel, and its results agree.
+        """Whether an H100 ran Mirage's kernel, and its results agree but for what the row says.
 
         Where not, what the kernel computes is known from reading its source alone.
         """

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mpkgraph.reference import unexecutable_types
 from mpkgraph.reference.families import FAMILIES
+from mpkgraph.reference.gpu_checked import AGREES_IN_PART
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "task-execution.md"
 
@@ -83,7 +84,8 @@ def page():
 
 def _row(row):
     summary = inspect.getdoc(row.run).split("\n\n")[0].replace("\n", " ").replace("|", "\\|")
-    gpu = "agrees" if row.is_gpu_checked else "-"
+    gpu = "in part" if row.task_type in AGREES_IN_PART else "agrees"
+    gpu = gpu if row.is_gpu_checked else "-"
     name = f"`{row.task_type}`"
     cells = [name, summary, row.checked_against, gpu, _tolerance(row), _joined(row)]
     return f"| {' | '.join(cells)} |"
