@@ -42,6 +42,7 @@ class RunRequest:
     save: str | None = None
     heat_map: str | None = None
     replay: tuple[str, ...] = ()
+    list_tasks: bool = False
     reduce: str | None = None
 
     @classmethod
@@ -55,7 +56,7 @@ class RunRequest:
         asks = self.run or bool(self.replay) or self.reduce is not None or self.against is not None
         if not asks:
             for name in fields(self):
-                if getattr(self, name.name) not in {None, (), False}:
+                if name.name != "list_tasks" and getattr(self, name.name) not in {None, (), False}:
                     option = "--" + name.name.replace("_", "-")
                     raise UsageError(f"{option} does nothing without --run", remedy="Add --run")
         if self.replay and self.reduce is not None:
@@ -152,6 +153,11 @@ def run_options(command: Command) -> Command:
                 metavar="FINDING",
                 help="Run the order of tasks that shows a finding: a code, CODE@OPERATOR or a "
                 "fingerprint. Repeatable.",
+            ),
+            click.option(
+                "--list-tasks",
+                is_flag=True,
+                help="List the task types that --run can execute, and those that it can't.",
             ),
             click.option(
                 "--reduce",

@@ -58,16 +58,36 @@ def run_pipelines(request: VerifyRequest, run: RunRequest, output: Output) -> in
     return WRONG if sources.late_errors else code
 
 
+def list_tasks(request: VerifyRequest, output: Output) -> None:
+    """Answer `--list-tasks`."""
+    if request.sources:
+        raise UsageError("--list-tasks takes no SOURCE", remedy="Ask for one thing at a time")
+    if output.form not in {"text", "json"}:
+        raise UsageError(f"task types are listed as text or json, not as {output.form}")
+    from mpkgraph.render.run.tasks import tasks_json, tasks_text
+
+    if output.form == "json":
+        with output.binary() as stream:
+            stream.write(tasks_json())
+    else:
+        output.write_text(tasks_text)
+
+
 def _check_torch() -> None:
+    import os
     from importlib.util import find_spec
 
     from mpkgraph.errors import MissingDependencyError
     from mpkgraph.reference.row import INSTALL
 
-    if "torch" not in sys.modules and find_spec("torch") is None:
+    if "torch" in sys.modules:
+        return
+    if find_spec("torch") is None:
         raise MissingDependencyError(
             "executing tasks needs torch, which is not installed", remedy=INSTALL
         )
+    # Calls are many and short: threads that spin between them take the processor from each other
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def _limits(run: RunRequest) -> GivenLimits:

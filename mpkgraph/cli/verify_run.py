@@ -34,6 +34,11 @@ def run_verify(request: VerifyRequest, run: RunRequest | None = None) -> int:
     if request.list_rules or request.explain is not None:
         _tell(request, output)
         return 0
+    if run is not None and run.list_tasks:
+        from mpkgraph.cli.run_run import list_tasks
+
+        list_tasks(request, output)
+        return 0
     _check_overwrite(request)
     if run is not None and run.is_asked:
         from mpkgraph.cli.run_run import run_pipelines

@@ -230,3 +230,68 @@ def test_real_runs_of_an_h100_agree(capsys):
         assert "out" in names
         assert run(["verify", case, "--run", "--inputs", str(path)]) == 0
         capsys.readouterr()
+
+
+RANKS = """
+import torch
+
+
+def build(pk):
+    torch.manual_seed(pk.mpi_rank)
+
+    def attached(name, *shape):
+        return pk.attach_input(torch.randn(*shape).to(torch.bfloat16), name=name)
+
+    symmetric = {"io_category": "nvshmem_tensor"}
+    x = pk.new_tensor(dims=(8, 512), name="x", **symmetric)
+    buffer = pk.new_tensor(dims=(pk.world_size, 8, 512), name="buffer", **symmetric)
+    out = attached("out", 8, 512)
+    block = (256, 1, 1)
+    pk.linear_layer(
+        input=attached("a", 8, 512), weight=attached("w", 512, 512), output=x,
+        grid_dim=(8, 1, 1), block_dim=block,
+    )
+    pk.allreduce_layer(input=x, buffer=buffer, output=out, grid_dim=(8, 1, 1), block_dim=block)
+"""
+
+
+@pytest.mark.parametrize("world_size", [2, 3])
+@pytest.mark.parametrize("multicast", ["--multicast", "--no-multicast"])
+def test_ranks_add_up_what_they_have(world_size, multicast, tmp_path, capsys):
+    pytest.importorskip("safetensors")
+    from safetensors.torch import load_file
+
+    path, saved = tmp_path / "ranks.py", tmp_path / "saved"
+    path.write_text(RANKS, encoding="utf-8")
+    options = ["--world-size", str(world_size), multicast, "--supply-meta"]
+    options += ["--init", "max_num_batched_tokens=8", "--seed", "3"]
+    orders = ["--schedule", "batched", "--schedule", "fifo"]
+    if multicast == "--multicast":
+        orders += ["--schedule", "random"]
+    code, report = _json(capsys, f"{path}:build", "--run", *options, *orders, "--save", str(saved))
+    assert code == 0, report["runs"]
+    assert len(report["graphs"]) == world_size
+    ranks = [load_file(saved / f"tensors_rank{rank}.safetensors") for rank in range(world_size)]
+    total = sum(x["x"].double() for x in ranks).float().to(torch.bfloat16)
+    assert not torch.equal(ranks[0]["x"], ranks[1]["x"])
+    for tensors in ranks:
+        assert torch.equal(tensors["out"], total)
+    # One rank's result against another's
+    other = str(saved / "tensors_rank1.safetensors")
+    code, report = _json(capsys, str(saved), "--against", other)
+    assert code == 1
+    first = [x for x in report["runs"][0]["tensors"] if x["rank"] == 0]
+    assert {x["name"]: x["passes"] for x in first}["out"]
+    assert not {x["name"]: x["passes"] for x in first}["x"]
+    if multicast == "--no-multicast":
+        # A rank that is ahead puts before the other has made its own part
+        assert run(["verify", f"{path}:build", *options, "--replay", "MPK206"]) == 1
+
+
+def test_task_types_are_listed(capsys):
+    assert run(["verify", "--list-tasks"]) == 0
+    assert "TASK_RMS_NORM_HOPPER" in capsys.readouterr().out
+    code, listed = _json(capsys, "--list-tasks")
+    assert code == 0
+    assert "TASK_LINEAR_SM100" in {x["task_type"] for x in listed["executable"]}
+    assert run(["verify", "x.json", "--list-tasks"]) == 2

@@ -87,7 +87,11 @@ class CallMaker:
             buffer = None if layout.is_null else memory.buffers.get(layout.base_ptr)
             if buffer is None:
                 continue
-            low, high = reach(layout.dims, layout.strides, 0, buffer.itemsize)
+            dims = layout.dims
+            if slot.effect.writes_remotely:
+                # The offset is that of this rank's plane, and the tile has all planes
+                dims = (min(dims[0], 1), *dims[1:])
+            low, high = reach(dims, layout.strides, 0, buffer.itemsize)
             mine = slot.layouts == layout_index
             bad = mine & ((slot.offsets + low < 0) | (slot.offsets + high > buffer.num_bytes))
             if not bad.any():
@@ -97,7 +101,9 @@ class CallMaker:
             begin = int(slot.offsets[place])
             if first is None:
                 first = Fault(
-                    kind="write-outside" if slot.effect.writes else "read-outside",
+                    kind="write-outside"
+                    if slot.effect.writes or slot.effect.writes_remotely
+                    else "read-outside",
                     rank=rank.rank,
                     operator=plan.operator.index,
                     operator_name=rank.name(plan.operator),

@@ -15,6 +15,8 @@ from mpkgraph.reference.interpreter.roles import TensorRole
 BLOCK_ELEMS = 524_287
 """Random numbers that are drawn for a large tensor, and then repeated: a prime, so that rows of
 one matrix are not alike."""
+USED_SLOTS = 256
+"""Of a cache's page so many tokens are filled: more than any request of a made-up batch has."""
 THETA = 10_000.0
 """Base of the rotary embedding's frequencies."""
 BIAS = 127
@@ -45,7 +47,8 @@ def fill(
             rows = elements.view(shape.dims[0], -1)
             for page in pages:
                 if 0 <= page < shape.dims[0]:
-                    _normal(rows[page], 0.0, 1.0, generator)
+                    slots = rows[page].view(shape.dims[1], -1)[:USED_SLOTS]
+                    _normal(slots.view(-1), 0.0, 1.0, generator)
         else:
             _normal(elements, 0.0, 1.0, generator)
     elif role.role == "scale":
@@ -69,10 +72,12 @@ def _normal(elements: Any, mean: float, scale: float, generator: Any) -> None:
         # Eight bits have a scale beside them: use what they can hold
         block = block.clamp(-4.0, 4.0) if mean else block
         scale = max(scale, 0.25)
-    block = (block * scale + mean).to(elements.dtype)
-    for start in range(0, len(elements), count):
-        part = elements[start : start + count]
-        part.copy_(block[: len(part)])
+    block = (block * scale + mean).to(elements.dtype).view(torch.uint8).numpy()
+    # numpy copies without threads, which would cost more than they give
+    data = elements.view(torch.uint8).numpy()
+    for start in range(0, len(data), len(block)):
+        part = data[start : start + len(block)]
+        part[:] = block[: len(part)]
 
 
 def _scales(elements: Any, generator: Any) -> None:

@@ -10,7 +10,7 @@ import torch
 
 from mpkgraph.reference.validation.limits import Limits
 
-CHUNK_ELEMS = 1 << 22
+CHUNK_ELEMS = 1 << 19
 """Elements that are widened at a time."""
 SAMPLE_ELEMS = 1 << 16
 """Elements that tell a tensor's size."""

@@ -211,7 +211,11 @@ class Validation:
         replays: list[Replayed] = []
         if not outcomes[0].passes:
             return outcomes, replays
-        hazards = [x for x in self.findings if x.rule.family == HAZARDS and len(x.witness) >= 2]
+        hazards = [
+            x
+            for x in self.findings
+            if x.rule.family == HAZARDS and x.severity == "error" and len(x.witness) >= 2
+        ]
         for finding in hazards:
             shown = replay(self.checker, finding, is_quick=len(hazards) > 4)
             replays.append(shown)
