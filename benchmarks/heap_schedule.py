@@ -36,6 +36,7 @@ class Worker:
 @dataclass
 class Event:
     missing: int
+    needed: int
     raised: int = -1
     blocked: list[Worker] = field(default_factory=list)
 
@@ -55,7 +56,7 @@ def makespan(
     num_workers, num_schedulers = placement
     workers = [Worker() for _ in range(num_workers)]
     _deal(workers, waits, triggers, durations, num_schedulers, costs)
-    events = [Event(need) for need in needs]
+    events = [Event(need, need) for need in needs]
     for event in events:
         if event.missing <= 0:
             event.raised = 0
@@ -74,8 +75,9 @@ def makespan(
             ready = max(ready, event.raised)
         worker.queue.popleft()
         task.start = ready + costs["wait_ns"]
-        worker.free = task.start + task.duration + costs["trigger_ns"]
-        heapq.heappush(heap, (worker.free, task.number, worker, task))
+        counted = task.start + task.duration + costs["trigger_ns"]
+        worker.free = counted + costs["resume_ns"]
+        heapq.heappush(heap, (counted, task.number, worker, task))
 
     for worker in workers:
         begin(worker)
@@ -85,7 +87,7 @@ def makespan(
             event = events[task.triggers]
             event.missing -= 1
             if event.missing == 0:
-                event.raised = now
+                event.raised = now + costs["count_ns"] * min(event.needed, num_workers)
                 for waiting in event.blocked:
                     begin(waiting)
                 event.blocked.clear()

@@ -7,6 +7,7 @@
 // Placement, queues, counters, waits and the profile's layout are those of Mirage's runtime, so
 // that what `--schedule` says of the same durations can be held against a GPU.
 #include <cstdio>
+#include <cstring>
 #include <vector>
 
 #include "instructions.cuh"
@@ -19,7 +20,6 @@ struct Task {
 };
 
 struct Graph {
-  Task *tasks;
   char *descriptors;
   int *needs;
   uint64_t *counters, *queues, *ready, *flags, *profile;
@@ -57,9 +57,9 @@ __global__ void workers(Graph g) {
       place = 0;
       __syncthreads();
     }
-    int id = ids[place++];
+    int id = ids[place];
     if (!id) return;
-    Task task = g.tasks[id];
+    Task task = *(Task *)(batch + place++ * (DESCRIPTOR_BYTES / 16));
     if (!lane && task.waits >= 0)
       while (load_acquire_system(g.counters + task.waits) < g.needs[task.waits]) __nanosleep(10);
     __syncthreads();
@@ -136,9 +136,11 @@ int main(int, char **arguments) {
   if (fread(tasks.data(), sizeof(Task), g.num_tasks, file) != (size_t)g.num_tasks) return 1;
   if (fread(needs.data(), 4, num_events, file) != (size_t)num_events) return 1;
   size_t words = 1 + (size_t)g.num_workers * PROFILE_ROWS;
-  g.tasks = on_device(tasks);
   g.needs = on_device(needs);
-  cudaMalloc(&g.descriptors, (size_t)g.num_tasks * DESCRIPTOR_BYTES);
+  std::vector<char> descriptors((size_t)g.num_tasks * DESCRIPTOR_BYTES);
+  for (int i = 0; i < g.num_tasks; i++)
+    memcpy(&descriptors[(size_t)i * DESCRIPTOR_BYTES], &tasks[i], sizeof(Task));
+  g.descriptors = on_device(descriptors);
   g.counters = on_device(std::vector<uint64_t>(num_events));
   g.queues = on_device(std::vector<uint64_t>(g.num_workers * QUEUE));
   g.ready = on_device(std::vector<uint64_t>(g.num_workers * PADDING));

@@ -19,6 +19,20 @@ from mpkgraph.io.reader import read_graph
 from mpkgraph.views.operators import recover_operators
 
 NUM_WORKERS, NUM_SCHEDULERS = 128, 16
+LINEAR = 120
+
+
+def layers_graph(num_layers: int, num_tasks: int, duration_ns: int, num_schedulers: int) -> bytes:
+    """The bytes for layers of equal tasks, each of which waits for all of the layer before."""
+    layer = np.repeat(np.arange(num_layers), num_tasks)
+    waits = np.where(layer > 0, 1 + layer, -1)
+    rows = np.stack(
+        (waits, 2 + layer, np.full(len(layer), duration_ns), np.full(len(layer), LINEAR)), axis=1
+    )
+    tasks = np.concatenate(([[-1, -1, 0, 0], [-1, 1, 0, 10]], rows)).astype("<i4")
+    needs = np.array([1, 1, *[num_tasks] * num_layers], dtype="<i4")
+    head = np.array([len(tasks), len(needs), NUM_WORKERS, num_schedulers], dtype="<i4")
+    return b"".join(x.tobytes() for x in (head, tasks, needs))
 
 
 def spin_graph(path: str) -> bytes:

@@ -105,7 +105,7 @@ def _summary(schedule: Schedule) -> Iterator[tuple[str, object]]:
     yield "busiest", text + time(int(kernels[least]))
     path = schedule.path
     if len(path.tasks):
-        runtime = path.wait_ns + path.trigger_ns + path.fetch_ns
+        runtime = path.wait_ns + path.trigger_ns + path.count_ns + path.resume_ns + path.fetch_ns
         parts = f"{time(path.kernel_ns)} in kernels, {time(runtime)} in waits and triggers"
         text = f"{count(len(path.tasks), 'task')}: {parts}"
         yield "critical path", f"{text}, {time(path.hand_out_ns)} before the first"

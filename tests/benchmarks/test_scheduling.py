@@ -17,7 +17,16 @@ from mpkgraph.analysis.schedule.simulate import simulate
 from mpkgraph.analysis.schedule.system import RuntimeCosts, build_system
 from tests.analysis.graphs import acyclic_links, graph_of
 
-COSTS = RuntimeCosts(start_ns=50, hand_out_ns=7, queue_ns=5, fetch_ns=11, wait_ns=3, trigger_ns=2)
+COSTS = RuntimeCosts(
+    start_ns=50,
+    hand_out_ns=7,
+    queue_ns=5,
+    fetch_ns=11,
+    wait_ns=3,
+    trigger_ns=2,
+    resume_ns=4,
+    count_ns=1,
+)
 
 
 @given(acyclic_links(max_tasks=40), st.integers(1, 6), st.data())

@@ -26,6 +26,11 @@ class Account:
     durations: IntArray = field(repr=False)
     times: Times = field(repr=False)
 
+    @property
+    def after(self) -> int:
+        """Time in ns from a task's end until its worker goes on."""
+        return self.runtime.trigger_ns + self.runtime.resume_ns
+
     @cached_property
     def runs(self) -> npt.NDArray[np.bool_]:
         ran: npt.NDArray[np.bool_] = self.times.starts != NEVER
@@ -46,7 +51,7 @@ class Account:
     def fetched(self) -> IntArray:
         """When its worker has its descriptor, were it handed out by then."""
         before = self.before
-        free = np.where(before >= 0, self.times.ends[before] + self.runtime.trigger_ns, 0)
+        free = np.where(before >= 0, self.times.ends[before] + self.after, 0)
         fetched: IntArray = free + self.system.fetches(self.runtime)
         return fetched
 
@@ -74,7 +79,7 @@ class Account:
     @cached_property
     def overheads(self) -> IntArray:
         """Time in ns for its descriptor, for getting past its wait and for its trigger."""
-        own = self.runtime.wait_ns + self.runtime.trigger_ns
+        own = self.runtime.wait_ns + self.after
         return self._of_running(self.system.fetches(self.runtime) + own)
 
     @cached_property
@@ -90,6 +95,7 @@ class Account:
         """By node the task whose trigger made it complete (of several the lowest id); -1."""
         tasks, nodes = self._triggerings
         counted = self.times.ends[tasks] + self.runtime.trigger_ns
+        counted += self.system.count_delays(self.runtime)[nodes]
         just = (counted == self.times.raised[nodes]) & self.runs[tasks]
         found = np.full(self.system.num_nodes, -1, dtype=np.int64)
         order = np.argsort(-tasks[just], kind="stable")

@@ -45,7 +45,7 @@ class Bounds:
 def lower_bounds(system: System, durations: IntArray, runtime: RuntimeCosts) -> Bounds:
     """Bounds of a system, whether or not its placement lets it run."""
     running = system.workers >= 0
-    own = runtime.wait_ns + runtime.trigger_ns
+    own = runtime.wait_ns + runtime.trigger_ns + runtime.resume_ns
     total = int(durations[running].sum()) + own * int(running.sum())
     handed = system.handed_out(runtime)[running] + durations[running] + own
     return Bounds(

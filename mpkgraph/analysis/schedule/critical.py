@@ -8,14 +8,14 @@ import numpy as np
 
 from mpkgraph.analysis.csr import IntArray
 from mpkgraph.analysis.schedule.account import EVENT, SCHEDULER, WORKER, Account
-from mpkgraph.analysis.schedule.times import NEVER
 
 
 @dataclass(frozen=True)
 class CriticalPath:
     """Tasks in order of time. Each starts as soon as the one before it lets it.
 
-    `kernel_ns + wait_ns + trigger_ns + fetch_ns + hand_out_ns` is the makespan.
+    `kernel_ns + wait_ns + trigger_ns + count_ns + resume_ns + fetch_ns + hand_out_ns` is the
+    makespan.
     """
 
     tasks: IntArray = field(repr=False)
@@ -26,6 +26,8 @@ class CriticalPath:
     """Of the tasks' own kernels."""
     wait_ns: int
     trigger_ns: int
+    count_ns: int
+    resume_ns: int
     fetch_ns: int
     hand_out_ns: int
     """Until the first task was handed out."""
@@ -37,7 +39,7 @@ def find_critical_path(account: Account) -> CriticalPath:
     running = np.flatnonzero(account.runs & (account.system.workers >= 0))
     none = np.empty(0, dtype=np.int64)
     if not len(running):
-        return CriticalPath(none, none, 0, 0, 0, 0, 0)
+        return CriticalPath(none, none, 0, 0, 0, 0, 0, 0, 0)
     task = int(running[np.argmax(times.ends[running])])
     before, last_triggers = account.before, account.last_triggers
     dependents, all_causes = account.system.dependents, account.causes
@@ -60,13 +62,9 @@ def find_critical_path(account: Account) -> CriticalPath:
         kernel_ns=int(account.durations[tasks].sum()),
         wait_ns=runtime.wait_ns * len(tasks),
         trigger_ns=runtime.trigger_ns * len(tasks),
+        count_ns=int(account.system.count_delays(runtime)[dependents[tasks[of == EVENT]]].sum()),
+        # After each task that its own worker went on from, and after the last
+        resume_ns=runtime.resume_ns * (int((of[1:] == WORKER).sum()) + 1),
         fetch_ns=int(fetches[of == WORKER].sum()),
         hand_out_ns=int(account.handed[tasks[0]]) if of[0] == SCHEDULER else 0,
     )
-
-
-def longest_chain_ns(account: Account, starts: IntArray) -> int:
-    """The makespan of a schedule in which every task has a worker of its own."""
-    running = starts != NEVER
-    ends = starts[running] + account.durations[running] + account.runtime.trigger_ns
-    return int(ends.max(initial=0))

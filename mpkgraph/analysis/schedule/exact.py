@@ -30,6 +30,7 @@ def simulate_exactly(system: System, durations: IntArray, costs: RuntimeCosts) -
     dependents, triggers = system.dependents.tolist(), system.triggers.tolist()
     handed = system.handed_out(costs).tolist()
     fetches, length = system.fetches(costs).tolist(), durations.tolist()
+    delays = system.count_delays(costs).tolist()
     blocked: dict[int, list[int]] = {}
     counted: list[tuple[int, int]] = []
 
@@ -48,8 +49,8 @@ def simulate_exactly(system: System, durations: IntArray, costs: RuntimeCosts) -
         heads[worker] += 1
         starts[task] = ready + costs.wait_ns
         ends[task] = starts[task] + length[task]
-        free[worker] = ends[task] + costs.trigger_ns
-        heapq.heappush(counted, (free[worker], task))
+        free[worker] = ends[task] + costs.trigger_ns + costs.resume_ns
+        heapq.heappush(counted, (ends[task] + costs.trigger_ns, task))
 
     for worker in range(system.num_all_workers):
         begin(worker)
@@ -62,7 +63,7 @@ def simulate_exactly(system: System, durations: IntArray, costs: RuntimeCosts) -
         for node in nodes:
             missing[node] -= 1
             if missing[node] == 0:
-                raised[node] = now
+                raised[node] = now + delays[node]
                 for worker in blocked.pop(node, ()):
                     begin(worker)
         begin(workers[task])

@@ -123,6 +123,8 @@ class Schedule:
             "kernel_ns": path.kernel_ns,
             "wait_ns": path.wait_ns,
             "trigger_ns": path.trigger_ns,
+            "count_ns": path.count_ns,
+            "resume_ns": path.resume_ns,
             "fetch_ns": path.fetch_ns,
             "hand_out_ns": path.hand_out_ns,
             "tasks": [

@@ -108,7 +108,9 @@ class _State:
     num_nodes: int
     starts: IntArray
     raised: IntArray
-    """By node, so far; the entry past the end stays 0, for tasks that wait on nothing (-1)."""
+    """By node its last trigger so far; past the end 0, for tasks that wait on none."""
+    delays: IntArray
+    """By node what comes on top of that; 0 past the end."""
     free: IntArray
     done: IntArray
     """By worker how many of its tasks are behind."""
@@ -136,6 +138,7 @@ class _State:
             num_nodes=system.num_nodes,
             starts=np.zeros(len(order), dtype=np.int64),
             raised=np.zeros(system.num_nodes + 1, dtype=np.int64),
+            delays=np.append(system.count_delays(costs), 0),
             free=np.zeros(system.num_all_workers, dtype=np.int64),
             done=np.zeros(system.num_all_workers, dtype=np.int64),
         )
@@ -145,12 +148,13 @@ class _State:
         part = slice(first, end)
         workers, durations, fetches = self.workers[part], self.durations[part], self.fetches[part]
         wait, trigger = self.costs.wait_ns, self.costs.trigger_ns
-        ready = np.maximum(self.handed[part], self.raised[self.dependents[part]])
+        dependents = self.dependents[part]
+        ready = np.maximum(self.handed[part], self.raised[dependents] + self.delays[dependents])
         rows = self.places[part] - self.done[workers]
         num_rows = int(rows.max()) + 1
         if num_rows == 1:
             starts = np.maximum(self.free[workers] + fetches, ready) + wait
-            self.free[workers] = starts + durations + trigger
+            self.free[workers] = starts + durations + (trigger + self.costs.resume_ns)
         else:
             starts = self._in_rows(rows, num_rows, workers, ready, durations, fetches)
         self.starts[part] = starts
@@ -179,7 +183,7 @@ class _State:
         After the k-th, a worker is free at max(free + A_1 + ... + A_k, R_j + A_j' + ... + A_k for
         all j <= k): by running sums and running maxima along each worker's column.
         """
-        wait, trigger = self.costs.wait_ns, self.costs.trigger_ns
+        wait, after = self.costs.wait_ns, self.costs.trigger_ns + self.costs.resume_ns
         columns, of_column = np.arange(len(self.free)), workers
         if num_rows * len(columns) > 4 * len(workers):
             columns, of_column = np.unique(workers, return_inverse=True)
@@ -187,7 +191,7 @@ class _State:
         size = num_rows * len(columns)
         work = np.zeros(size, dtype=np.int64)
         floor = np.full(size, -NEVER, dtype=np.int64)
-        own = durations + (wait + trigger)
+        own = durations + (wait + after)
         work[cells] = own + fetches
         floor[cells] = ready + own
         sums = np.cumsum(work.reshape(num_rows, -1), axis=0)
@@ -196,7 +200,7 @@ class _State:
         np.maximum.accumulate(best, axis=0, out=best)
         best += sums
         self.free[columns] = best[-1]
-        starts: IntArray = best.ravel()[cells] - (durations + trigger)
+        starts: IntArray = best.ravel()[cells] - (durations + after)
         return starts
 
     def go_one_by_one(self, first: int, end: int) -> None:
@@ -208,8 +212,14 @@ class _State:
         has_extra = bool(len(self.extra_nodes))
         touched = sorted(set(workers))
         free = dict(zip(touched, self.free[touched].tolist(), strict=True))
-        raised = self.raised
+        resume_ns = self.costs.resume_ns
+        raised, delays = self.raised, self.delays
         fresh: dict[int, int] = {}
+
+        def note(node: int, counted: int) -> None:
+            before = fresh.get(node)
+            fresh[node] = max(counted, int(raised[node]) if before is None else before)
+
         rows = zip(
             workers,
             self.dependents[part].tolist(),
@@ -226,37 +236,36 @@ class _State:
                 up = fresh.get(waits)
                 if up is None:
                     up = int(raised[waits])
-                ready = max(ready, up)
+                ready = max(ready, up + int(delays[waits]))
             ready += wait
             starts.append(ready)
-            ready += duration + trigger_ns
-            free[worker] = ready
-            if event >= 0 and ready > fresh.get(event, -1):
-                fresh[event] = ready
+            counted = ready + duration + trigger_ns
+            free[worker] = counted + resume_ns
+            if event >= 0:
+                note(event, counted)
             if has_extra:
                 for node in self.extra_nodes[
                     self.extra_starts[at] : self.extra_starts[at + 1]
                 ].tolist():
-                    if ready > fresh.get(node, -1):
-                        fresh[node] = ready
+                    note(node, counted)
         self.starts[part] = starts
         self.free[touched] = [free[worker] for worker in touched]
         self.done[self.workers[part]] = self.places[part] + 1
         nodes = np.fromiter(fresh, dtype=np.int64, count=len(fresh))
         times = np.fromiter(fresh.values(), dtype=np.int64, count=len(fresh))
-        raised[nodes] = np.maximum(raised[nodes], times)
+        raised[nodes] = times
 
     def times(self, system: System) -> Times:
         starts = np.full(system.num_tasks, NEVER, dtype=np.int64)
         ends = starts.copy()
         starts[self.order] = self.starts
         ends[self.order] = self.starts + self.durations
-        raised = self.raised[: self.num_nodes].copy()
-        _settle_others(system, raised, ends + self.costs.trigger_ns)
+        raised = (self.raised + self.delays)[: self.num_nodes]
+        _settle_others(system, raised, ends + self.costs.trigger_ns, self.delays)
         return Times(starts, ends, raised, self.free)
 
 
-def _settle_others(system: System, raised: IntArray, counted: IntArray) -> None:
+def _settle_others(system: System, raised: IntArray, counted: IntArray, delays: IntArray) -> None:
     """Corrects events that nobody waits on and that have too few triggers, or too many."""
     triggering = (system.triggers >= 0) & (system.workers >= 0)
     counts = np.bincount(system.triggers[triggering], minlength=system.num_nodes)
@@ -265,4 +274,4 @@ def _settle_others(system: System, raised: IntArray, counted: IntArray) -> None:
     for node in np.flatnonzero(counts > system.needs).tolist():
         need = int(system.needs[node])
         mine = np.sort(counted[triggering & (system.triggers == node)])
-        raised[node] = mine[need - 1] if need > 0 else 0
+        raised[node] = mine[need - 1] + delays[node] if need > 0 else 0

@@ -26,7 +26,8 @@ def find_stalls(account: Account, contexts: Sequence[GraphContext]) -> list[Stal
     np.minimum.at(firsts, places.ravel(), tasks)
     last = account.last_triggers[nodes]
     raised = account.times.raised[nodes]
-    spread = raised - np.minimum(account.first_counted[nodes], raised)
+    counted = raised - system.count_delays(account.runtime)[nodes]
+    spread = counted - np.minimum(account.first_counted[nodes], counted)
     order = np.lexsort((nodes, -sums))
     return [
         _row(

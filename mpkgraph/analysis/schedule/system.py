@@ -43,7 +43,11 @@ class RuntimeCosts:
     wait_ns: int
     """From the event's last trigger until the worker is past its wait; at least this, always."""
     trigger_ns: int
-    """From a task's end until its event has counted it and the worker may go on."""
+    """From a task's end until its event has counted it."""
+    resume_ns: int
+    """From then until the worker knows, and goes on."""
+    count_ns: int
+    """More for each trigger of an event, up to one a worker: adds to one counter take turns."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,10 @@ class System:
     def fetches(self, costs: RuntimeCosts) -> IntArray:
         """By task what its worker spends on descriptors just before it, in ns."""
         return np.where(self.places % FETCH_BATCH == 0, costs.fetch_ns, 0)
+
+    def count_delays(self, costs: RuntimeCosts) -> IntArray:
+        """By node how much later than its last trigger it is complete, in ns."""
+        return costs.count_ns * np.clip(self.needs, 0, self.num_workers)
 
     def rank_of(self, task: int) -> int:
         return int(np.searchsorted(self.rank_starts, task, side="right")) - 1

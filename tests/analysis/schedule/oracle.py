@@ -77,8 +77,8 @@ def slow_times(
                 )
                 start = ready + costs.wait_ns
                 done[task] = (start, start + durations[task])
-                free[worker] = start + durations[task] + costs.trigger_ns
-                counted.append((free[worker], task))
+                free[worker] = start + durations[task] + costs.trigger_ns + costs.resume_ns
+                counted.append((start + durations[task] + costs.trigger_ns, task))
                 heads[worker] += 1
         if not counted:
             return done
@@ -88,7 +88,8 @@ def slow_times(
         for event in triggers[task]:
             counters[event] = counters.get(event, 0) + 1
             if event not in raised and counters[event] == graph.events.num_triggers[event]:
-                raised[event] = now
+                need = int(graph.events.num_triggers[event])
+                raised[event] = now + costs.count_ns * min(need, len(placed.queues))
 
 
 def _events(graph: TaskGraph, column: str) -> list[list[int]]:

@@ -23,7 +23,16 @@ from mpkgraph.views.operators import recover_operators
 from tests import goldens
 from tests.analysis.graphs import acyclic_links, context_of, graph_of, links, slot, task
 
-RUNTIME = RuntimeCosts(start_ns=50, hand_out_ns=7, queue_ns=5, fetch_ns=11, wait_ns=3, trigger_ns=2)
+RUNTIME = RuntimeCosts(
+    start_ns=50,
+    hand_out_ns=7,
+    queue_ns=5,
+    fetch_ns=11,
+    wait_ns=3,
+    trigger_ns=2,
+    resume_ns=4,
+    count_ns=1,
+)
 LINEAR, NORM = 120, 119
 
 
@@ -70,6 +79,7 @@ def test_the_critical_path_explains_the_makespan(made, workers, data):
     found = run(context_of(graph_of(*made)), workers, data.draw(st.integers(1, workers)))
     path = found.path
     total = path.kernel_ns + path.wait_ns + path.trigger_ns + path.fetch_ns + path.hand_out_ns
+    total += path.count_ns + path.resume_ns
     assert total == found.makespan_ns
     account = found.account
     for before, after, cause in zip(
@@ -82,7 +92,8 @@ def test_the_critical_path_explains_the_makespan(made, workers, data):
         else:
             node = account.system.dependents[after]
             assert account.system.triggers[before] == node
-            assert account.times.raised[node] == counted
+            delay = RUNTIME.count_ns * min(int(account.system.needs[node]), workers)
+            assert account.times.raised[node] == counted + delay
     if len(path.tasks):
         assert path.causes[0] in {WORKER, SCHEDULER}
 
@@ -94,7 +105,7 @@ def test_no_bound_is_beaten(made, workers):
         assert found.bounds.largest_ns <= found.makespan_ns
     if workers == 1:
         assert found.bounds.work_ns == int(
-            (found.account.durations + 5)[found.account.system.workers >= 0].sum()
+            (found.account.durations + 9)[found.account.system.workers >= 0].sum()
         )
 
 

@@ -22,11 +22,20 @@ from tests.analysis.graphs import acyclic_links, graph_of, links
 from tests.analysis.schedule.oracle import deal, slow_times
 from tests.goldens import FOLDER
 
-COSTS = RuntimeCosts(start_ns=50, hand_out_ns=7, queue_ns=5, fetch_ns=11, wait_ns=3, trigger_ns=2)
+COSTS = RuntimeCosts(
+    start_ns=50,
+    hand_out_ns=7,
+    queue_ns=5,
+    fetch_ns=11,
+    wait_ns=3,
+    trigger_ns=2,
+    resume_ns=4,
+    count_ns=1,
+)
 placements = st.integers(1, 9).flatmap(
     lambda workers: st.tuples(st.just(workers), st.integers(1, workers))
 )
-costs = st.builds(RuntimeCosts, *(st.integers(0, 40) for _ in range(6)))
+costs = st.builds(RuntimeCosts, *(st.integers(0, 40) for _ in range(8)))
 
 
 @st.composite
@@ -139,6 +148,19 @@ def test_a_later_task_on_the_same_worker_is_a_deadlock():
     assert times.makespan == 0
     placed_apart = simulate(build_system([graph], 2, 1), np.zeros(4, dtype=np.int64), COSTS)
     assert (placed_apart.starts[2:] != NEVER).all()
+
+
+def test_an_event_with_triggers_in_a_long_run_and_in_a_short_one():
+    # 40 tasks at once, of which the last is slow; then task 42 alone; task 43 waits for both
+    pairs = [*[(None, 2)] * 39, (None, 3), (2, 3), (3, 4)]
+    graph = graph_of(pairs, 5)
+    system = build_system([graph], 7, 2)
+    durations = np.full(graph.num_tasks, 10)
+    durations[41] = 5000
+    quick = simulate(system, durations, COSTS)
+    assert find_barriers(system) is not None
+    assert same(quick, simulate_exactly(system, durations, COSTS))
+    assert quick.starts[43] > quick.ends[41] > quick.ends[42]
 
 
 def test_runs_longer_than_a_pass():
