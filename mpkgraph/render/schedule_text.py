@@ -61,7 +61,7 @@ def _setting(schedule: Schedule) -> str:
         f"{count(system.num_schedulers, 'scheduler')}, {schedule.model.name}"
     )
     if schedule.measured is None:
-        return f"{text}, {schedule.model.workload.kv_length} tokens in each cache"
+        return f"{text}, kv length {schedule.model.workload.kv_length}"
     return f"{text}, durations measured"
 
 
