@@ -48,11 +48,12 @@ def test_frequencies_follow_the_softmax():
 
 
 @pytest.mark.parametrize("grid", [(1, 1, 1), (4, 1, 1)])
-def test_argmax_with_noise(grid):
-    """Row by row; of equal sums the last. Each tile has the same noise."""
+@pytest.mark.parametrize("offset", [0, 256])
+def test_argmax_with_noise(grid, offset):
+    """Row by row; of equal sums, many far from 0, the last. Each tile has the same noise."""
     rows, columns = 8, 101
     bench = Bench(100)
-    logits = bench.attach("logits", bf16(rows, columns))
+    logits = bench.attach("logits", bf16(rows, columns) + offset)
     bench.attach("out", torch.full((rows, 1), -1, dtype=torch.int32))
     bench.layer("sampling_sm100_layer", logits="logits", output="out", grid_dim=grid, seed=3)
     out = bench.run_everyway()["out"].flatten().tolist()
