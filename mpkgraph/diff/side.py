@@ -111,8 +111,8 @@ class Side:
         """By operator and slot, inputs first, the operator that wrote an input last; -1 for none.
 
         With a record in the order of the program, as Mirage binds a slot to the latest writer of
-        its tensor; without one, the last of the writers that events order before. For an output,
-        that is whoever wrote the tensor before.
+        its tensor; without one, the last of the writers that events order before. An output has
+        none: who wrote its buffer before is no matter of data.
         """
         return self._by_program if self.is_recorded else self._by_order
 
@@ -123,7 +123,9 @@ class Side:
         for index in np.argsort(self.program_order, kind="stable").tolist():
             operator = self.operators[index]
             found[index] = tuple(
-                max((latest.get(x, -1) for x in slot.base_ptrs), default=-1)
+                -1
+                if slot.is_output
+                else max((latest.get(x, -1) for x in slot.base_ptrs), default=-1)
                 for slot in operator.slots
             )
             for slot in operator.outputs:
@@ -145,7 +147,9 @@ class Side:
             before = self.before[operator.index]
             found.append(
                 tuple(
-                    next(
+                    -1
+                    if slot.is_output
+                    else next(
                         (w for x in slot.base_ptrs for w in writers.get(x, ()) if before >> w & 1),
                         -1,
                     )
