@@ -2,8 +2,9 @@
 
 1. identity: equal fingerprints of an operator, of all above and of all below it
 2. exact subgraph: equal above, or equal below; with names, then without
-3. neighbourhood: equal operators in the same slot of matched ones
-4. similarity: what is left is scored, kept in order first, then regardless of order
+3. weights: the one operator of its kind that has these
+4. neighbourhood: equal operators in the same slots beside matched ones, most witnesses first
+5. similarity: what is left is scored, kept in order first, then regardless of order
 
 A group of operators that none of these tells apart is matched in order when both sides have as
 many. Whatever is matched is compared value by value afterwards, so a match claims no equality.
@@ -11,9 +12,11 @@ many. Whatever is matched is compared value by value afterwards, so a match clai
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from heapq import heappop, heappush
 
 from mpkgraph.diff.fingerprints import Fingerprints
 from mpkgraph.diff.side import Side
@@ -50,7 +53,6 @@ class _Matcher:
     def run(self) -> Matching:
         self._identity()
         self._subgraphs()
-        self._neighbours(exact=True)
         self._similar()
         return self._result()
 
@@ -87,27 +89,59 @@ class _Matcher:
             keys = [list(zip(x.named, getattr(x, up_or_down), strict=True)) for x in self.prints]
             self._by_keys(keys, stage, single=False)
         self._by_keys([x.named for x in self.prints], stage, single=True)
-        self._neighbours(exact=True)
+        self._weights()
+        self._neighbours()
         for columns in (("up", "down"), ("up",), ("down",)):
             keys = [
                 list(zip(x.own, *(getattr(x, c) for c in columns), strict=True))
                 for x in self.prints
             ]
             self._by_keys(keys, stage, single=bool(self.names and any(self.partner[0])))
-            self._neighbours(exact=True)
+            self._neighbours()
 
-    def _neighbours(self, *, exact: bool) -> None:
-        """From each pair to the operators in the same slots of both, while that finds any."""
-        pending = [(x, y) for x, y in enumerate(self.partner[0]) if y >= 0]
-        while pending:
-            left, right = pending.pop()
-            for one, other in self._facing(left, right):
-                if self.partner[0][one] >= 0 or self.partner[1][other] >= 0:
-                    continue
-                if exact and self.prints[0].own[one] != self.prints[1].own[other]:
-                    continue
+    def _weights(self) -> None:
+        """Operators of one kind that alone on their side have these weights."""
+        if not self.names:
+            return
+        keys = [
+            [
+                (side.catalog.task_type_row(x.task_type).kind, weights)
+                if (weights := side.weights(x))
+                else (number, x.index)
+                for x in side.operators
+            ]
+            for number, side in enumerate(self.sides)
+        ]
+        self._by_keys(keys, "weights", single=True)
+
+    def _neighbours(self) -> None:
+        """From pairs to equal operators in the same slots beside both, most witnesses first."""
+        votes: Counter[tuple[int, int]] = Counter()
+        heap: list[tuple[int, int, int]] = []
+
+        def vote(left: int, right: int) -> None:
+            for pair in self._facing(left, right):
+                if self._is_free(*pair):
+                    votes[pair] += 1
+                    heappush(heap, (-votes[pair], *pair))
+
+        for left, right in enumerate(self.partner[0]):
+            if right >= 0:
+                vote(left, right)
+        while heap:
+            negative, one, other = heappop(heap)
+            # An older entry of a pair that has got more votes since comes later, and is void then
+            if self._is_free(one, other) and votes[one, other] == -negative:
                 self._pair(one, other, "neighbourhood")
-                pending.append((one, other))
+                vote(one, other)
+
+    def _is_free(self, one: int, other: int) -> bool:
+        """Whether two operators are equal and neither has a partner."""
+        return (
+            self.partner[0][one] < 0
+            and self.partner[1][other] < 0
+            and self.prints[0].own[one] == self.prints[1].own[other]
+        )
 
     def _facing(self, left: int, right: int) -> Iterable[tuple[int, int]]:
         """Unmatched neighbours of a pair that stand in the same place on both sides."""
