@@ -8,6 +8,7 @@ from mpkgraph.diff.correspondence import Correspondence, find_correspondence
 from mpkgraph.diff.costs import compare_costs
 from mpkgraph.diff.edge_changes import EdgeComparer
 from mpkgraph.diff.folding import fold_edges, fold_operators, fold_orders, fold_tensors
+from mpkgraph.diff.in_place import with_common_operators
 from mpkgraph.diff.labels import ref_of
 from mpkgraph.diff.matching import Matching, match_operators
 from mpkgraph.diff.names import TensorNames, match_names
@@ -49,6 +50,10 @@ def compare(left: Side, right: Side, options: DiffOptions = DEFAULT_OPTIONS) -> 
     if not left.is_recorded and _are_told_apart_otherwise(left, right):
         # The same tasks, told apart into other operators: how they are numbered misled recovery
         left, right = (x.recovered(any_order=True) for x in (left, right))
+        matching = match_operators(left, right, names=not options.ignore_names)
+    common = None if left.is_recorded else with_common_operators(left, right)
+    if common is not None:
+        left, right = common
         matching = match_operators(left, right, names=not options.ignore_names)
     names = match_names(left, right, matching, ignore_names=options.ignore_names)
     tasks = find_correspondence(left, right, matching)

@@ -7,14 +7,19 @@ from dataclasses import replace
 
 import numpy as np
 
+from mpkgraph.analysis.csr import IntArray
 from mpkgraph.diff.correspondence import Correspondence
 from mpkgraph.diff.edges import END, EdgeKey, find_edges
 from mpkgraph.diff.labels import label_of
 from mpkgraph.diff.operator_changes import End, OperatorComparer
 from mpkgraph.diff.result import Edge, EdgeChange
 from mpkgraph.diff.side import Side
+from mpkgraph.model import ids
+from mpkgraph.model.graph import UInt64Column
 
 END_OF_GRAPH = "end of graph"
+WIRING = "other events to wait on or trigger"
+OWNERS = "events of another rank"
 Edges = Mapping[EdgeKey, Edge]
 
 
@@ -119,27 +124,62 @@ class EdgeComparer:
     def _rewired(self, changes: Sequence[EdgeChange]) -> list[EdgeChange]:
         """Operators whose tasks wait on or trigger other events, though the numbers agree."""
         seen = {x.producer_left for x in changes} | {x.consumer_left for x in changes}
-        counts = num_rewired(self.left, self.right, self.tasks)
         found = []
-        for index in np.flatnonzero(counts).tolist():
-            if index in seen or ("left", index) in self.touched:
-                continue
-            found.append(
-                EdgeChange(
-                    producer=label_of(self.left, index),
-                    consumer="",
-                    producer_left=index,
-                    producer_right=self.partner.get(index),
-                    consumer_left=None,
-                    consumer_right=None,
-                    left=None,
-                    right=None,
-                    is_remote=False,
-                    because=bool(changes) or bool(self.touched),
-                    what=f"{int(counts[index])} tasks wait on or trigger other events",
+        explained = bool(changes) or bool(self.touched)
+        for counts, what in (
+            (num_rewired(self.left, self.right, self.tasks), WIRING),
+            (num_elsewhere(self.left, self.right, self.tasks), OWNERS),
+        ):
+            is_remote = what == OWNERS
+            for index in np.flatnonzero(counts).tolist():
+                if not is_remote and (index in seen or ("left", index) in self.touched):
+                    continue
+                found.append(
+                    EdgeChange(
+                        producer=label_of(self.left, index),
+                        consumer="",
+                        producer_left=index,
+                        producer_right=self.partner.get(index),
+                        consumer_left=None,
+                        consumer_right=None,
+                        left=None,
+                        right=None,
+                        is_remote=is_remote,
+                        because=explained and not is_remote,
+                        what=_tasks(int(counts[index]), what),
+                    )
                 )
-            )
         return found
+
+
+def _tasks(number: int, what: str) -> str:
+    return f"{number} task has {what}" if number == 1 else f"{number} tasks have {what}"
+
+
+def num_elsewhere(left: Side, right: Side, pairs: Correspondence) -> np.ndarray:
+    """By left operator how many tasks name an event of another rank than their partners do, or one
+    that is counted otherwise. Ranks are told from that of the graph.
+    """
+    tasks = np.flatnonzero(pairs.tasks >= 0)
+    images = pairs.tasks[tasks]
+    wrong = np.zeros(len(tasks), dtype=np.bool_)
+    for name in ("dependent_events", "trigger_events"):
+        mine = getattr(left.graph.tasks, name)[tasks]
+        theirs = getattr(right.graph.tasks, name)[images]
+        both = (mine != np.uint64(ids.EVENT_INVALID_ID)) & (
+            theirs != np.uint64(ids.EVENT_INVALID_ID)
+        )
+        wrong |= both & (_owner(mine, left.graph.rank) != _owner(theirs, right.graph.rank))
+        wrong |= both & (ids.event_is_nvshmem(mine) != ids.event_is_nvshmem(theirs))
+    owners = left.task_operators[tasks]
+    return np.bincount(owners[wrong & (owners >= 0)], minlength=len(left.operators))
+
+
+def _owner(event_ids: UInt64Column, rank: int) -> IntArray:
+    """Which of the other ranks owns an event, counted without this one; -1 for this one."""
+    ranks = ids.event_ranks(event_ids)
+    found: IntArray = np.where(ranks == rank, -1, ranks - (ranks > rank))
+    return found
 
 
 def num_rewired(left: Side, right: Side, pairs: Correspondence) -> np.ndarray:

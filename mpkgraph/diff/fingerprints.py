@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mpkgraph.diff.hashing import combined, mix_numbers, sums_by
+from mpkgraph.diff.hashing import mix_numbers
 from mpkgraph.diff.side import Side
 
 
@@ -32,13 +32,10 @@ class Fingerprints:
     @classmethod
     def of(cls, side: Side, *, names: bool = True) -> Fingerprints:
         """Without `names` those that count names are those that do not."""
-        count = len(side.operators)
-        hashes = side.hashes
         nameless = side.tile_sums.tolist()
         named = nameless
         if names:
-            with_names = combined(hashes.tiles, hashes.metadata, hashes.names)
-            named = sums_by(side.task_operators, with_names, count).tolist()
+            named = side.named_sums.tolist()
         up, down = _up(side, nameless), _down(side, nameless)
         if not names:
             return cls(*map(tuple, (nameless, nameless, up, up, down, down)))

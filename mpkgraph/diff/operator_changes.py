@@ -158,6 +158,10 @@ class OperatorComparer:
         """Whether some task of the pair may differ: by hash, or where names differ task by task."""
         if self.left.tile_sums[pair[0]] != self.right.tile_sums[pair[1]]:
             return True
+        if not self.names.renamed and (
+            self.left.named_sums[pair[0]] != self.right.named_sums[pair[1]]
+        ):
+            return True
         return any(len(x.base_ptrs) > 1 for x in self.left.operators[pair[0]].slots)
 
     def _follows(self, pair: Pair, change: Change) -> bool:

@@ -71,9 +71,10 @@ class Side:
         else:
             found = recover_operators(self.graph, self.catalog)
         # What the record says of names and parameters has no operators to go with any more
-        return self._with(found)
+        return self.with_operators(found)
 
-    def _with(self, operators: OperatorSet) -> Side:
+    def with_operators(self, operators: OperatorSet) -> Side:
+        """The same graph with other operators."""
         side = replace(self, operators=operators)
         for known in ("hashes", "is_in_emission_order"):
             if known in self.__dict__:
@@ -168,6 +169,12 @@ class Side:
             if tail != head:
                 into[head].append(tail)
         return tuple(closed_bits(into, [1 << x for x in range(len(into))]))
+
+    @cached_property
+    def named_sums(self) -> HashArray:
+        """As `tile_sums`, with the names of tensors."""
+        hashes = combined(self.hashes.tiles, self.hashes.metadata, self.hashes.names)
+        return sums_by(self.task_operators, hashes, len(self.operators))
 
     def is_last_writer(self, writer: int, reader: int, names: Sequence[str]) -> bool:
         """Whether events order a writer of one of the tensors before a reader, and no other writer

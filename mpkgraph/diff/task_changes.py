@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +43,38 @@ class TaskComparer:
         found = []
         if len(lefts) < one.num_tasks or len(lefts) < other.num_tasks:
             found.append(Change("tiles", "tasks", one.num_tasks, other.num_tasks))
+        found += self._kinds(lefts, rights)
         return found + self._slots(one, lefts, rights) + self._metadata(lefts, rights)
+
+    def _kinds(self, lefts: IntArray, rights: IntArray) -> list[Change]:
+        """Tasks of another type, or with other slots."""
+        left, right = (x.graph.tasks for x in self.sides)
+        found = []
+        types = left.task_types[lefts], right.task_types[rights]
+        differ = types[0] != types[1]
+        if differ.any():
+            first = int(np.flatnonzero(differ)[0])
+            names = [
+                side.catalog.task_type_name(int(x[first]))
+                for side, x in zip(self.sides, types, strict=True)
+            ]
+            count = int(differ.sum())
+            found.append(Change.between("type", "task_type", names, num_tasks=count))
+        inputs = left.num_inputs[lefts], right.num_inputs[rights]
+        sizes = (
+            np.diff(left.slot_starts)[lefts],
+            np.diff(right.slot_starts)[rights],
+        )
+        differ = (inputs[0] != inputs[1]) | (sizes[0] != sizes[1])
+        if differ.any():
+            first = int(np.flatnonzero(differ)[0])
+            slots = [
+                f"{int(a[first])} in, {int(b[first]) - int(a[first])} out"
+                for a, b in zip(inputs, sizes, strict=True)
+            ]
+            count = int(differ.sum())
+            found.append(Change.between("type", "slots", slots, num_tasks=count))
+        return found
 
     def _slots(self, one: Operator, lefts: IntArray, rights: IntArray) -> list[Change]:
         columns = [x.graph.tasks for x in self.sides]
@@ -65,10 +97,7 @@ class TaskComparer:
                 differ = codes[0][layouts[0]] != codes[1][layouts[1]]
                 if differ.any():
                     first = int(np.flatnonzero(differ)[0])
-                    shown = [
-                        _shown(side.graph.layouts[int(x[first])], what)
-                        for side, x in zip(self.sides, layouts, strict=True)
-                    ]
+                    shown = self._shown(what, int(layouts[0][first]), int(layouts[1][first]))
                     found.append(
                         Change.between(aspect, what, shown, position, slot.name, int(differ.sum()))
                     )
@@ -95,6 +124,22 @@ class TaskComparer:
                 found.append(Change.between("metadata", name, shown, num_tasks=int(differ.sum())))
         halves = [x for x in found if x.what not in _WIDE]
         return halves or found[:1]
+
+    def _shown(self, what: str, left: int, right: int) -> list[Any]:
+        """What differs between two layouts."""
+        one, other = self.sides[0].graph.layouts[left], self.sides[1].graph.layouts[right]
+        if what == "tensor":
+            return [one.base_ptr, other.base_ptr]
+        facts = [
+            {
+                "dims": list(x.dims),
+                "strides": list(x.strides),
+                "type": side.catalog.data_type_name(x.data_type),
+            }
+            for side, x in zip(self.sides, (one, other), strict=True)
+        ]
+        differing = [key for key in facts[0] if facts[0][key] != facts[1][key]]
+        return [{key: x[key] for key in differing} for x in facts]
 
     @cached_property
     def _shapes(self) -> tuple[IntArray, IntArray]:
@@ -127,13 +172,3 @@ class TaskComparer:
 
 def _shape(layout: SlotLayout) -> tuple[object, ...]:
     return (layout.is_null, layout.data_type, layout.dims, layout.strides)
-
-
-def _shown(layout: SlotLayout, what: str) -> object:
-    if what == "tensor":
-        return layout.base_ptr
-    return {
-        "dims": list(layout.dims),
-        "strides": list(layout.strides),
-        "data_type": layout.data_type,
-    }

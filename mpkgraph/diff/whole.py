@@ -62,7 +62,7 @@ def _events(one: TaskGraph, other: TaskGraph, lefts: IntArray, rights: IntArray)
         ("event_type", one.events.event_types, other.events.event_types),
         ("num_triggers", one.events.num_triggers, other.events.num_triggers),
         (
-            "tasks that it gates",
+            "task range",
             (one.events.last_task_ids - one.events.first_task_ids).astype(np.int64),
             (other.events.last_task_ids - other.events.first_task_ids).astype(np.int64),
         ),
@@ -75,11 +75,17 @@ def _events(one: TaskGraph, other: TaskGraph, lefts: IntArray, rights: IntArray)
             found.append(
                 Change.between(
                     "events",
-                    f"{name} of {int(differ.sum())} events, event {lefts[first]} first",
+                    _of_events(name, lefts[differ].tolist()),
                     values,
                 )
             )
     return found
+
+
+def _of_events(name: str, events: list[int]) -> str:
+    if len(events) == 1:
+        return f"{name} of event {events[0]}"
+    return f"{name} of {len(events)} events, event {events[0]} first"
 
 
 def _extras(

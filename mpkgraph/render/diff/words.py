@@ -196,8 +196,13 @@ def edge_words(change: EdgeChange) -> str:
             words = count(side.num_triggering, "task")
         return f"{words} -> none" if change.right is None else f"none -> {words}"
     left, right = change.left, change.right
-    if change.ends_graph and left.triggers == right.triggers:
-        return f"{left.num_triggering:,} -> {count(right.num_triggering, 'task')}"
+    if change.ends_graph:
+        words = f"{left.num_triggering:,} -> {count(right.num_triggering, 'task')}"
+        if left.triggers == right.triggers:
+            return words
+        more = f"{left.triggers[1]:,} -> {right.triggers[1]:,}"
+        missing = f"triggers that it needs beyond those of tasks: {more}"
+        return missing if left.num_triggering == right.num_triggering else f"{words}; {missing}"
     counts = (left.num_events, left.triggers), (right.num_events, right.triggers)
     waits = f"{left.num_waiting:,} -> {count(right.num_waiting, 'task')} wait"
     if counts[0] == counts[1]:
