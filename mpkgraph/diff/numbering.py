@@ -23,6 +23,7 @@ from mpkgraph.model.distinct import numbered
 from mpkgraph.model.graph import BoolColumn, TaskGraph, UInt64Column
 from mpkgraph.model.operator import OperatorSet
 from mpkgraph.views.operators import recover_operators
+from mpkgraph.views.rows import KeyTable, take_rows
 
 _MAX_ROUNDS = 64
 """Of joining operators that share events; each round joins neighbours, so few are needed."""
@@ -40,13 +41,13 @@ def operators_in_any_order(graph: TaskGraph, catalog: Catalog, hashes: TaskHashe
 
     Operators are in an order that numbering does not change.
     """
-    order = canonical_order(graph, hashes)
+    order = canonical_order(graph, hashes, catalog)
     found = recover_operators(_reordered(graph, order), catalog)
     own = tuple(replace(x, task_ids=order[x.task_ids]) for x in found)
     return OperatorSet(own, num_tasks=graph.num_tasks)
 
 
-def canonical_order(graph: TaskGraph, hashes: TaskHashes) -> IntArray:
+def canonical_order(graph: TaskGraph, hashes: TaskHashes, catalog: Catalog) -> IntArray:
     """Ids of all tasks in an order that numbering does not change (but for equal tasks)."""
     events = EventGraph.of(graph, mirror=True)
     levels = find_levels(events)
@@ -64,7 +65,7 @@ def canonical_order(graph: TaskGraph, hashes: TaskHashes) -> IntArray:
     classes = np.where((waits >= 0) & (sharing[waits] >= 0), by_class[sharing[waits]], 0)
     tiles = combined(hashes.tiles, hashes.metadata)
     # The first tile of an event, by place, puts the events of a layer in the order of the grid
-    place = _places(graph)
+    place = _places(graph, catalog)
     first = np.full(events.num_nodes + 1, np.iinfo(np.int64).max)
     np.minimum.at(first, waits, place)
     inputs = np.where(_write_twice(groups, place), hashes.names, np.uint64(0))
@@ -134,19 +135,30 @@ def _sharing(groups: IntArray, events: EventGraph) -> IntArray:
     return of_event
 
 
-def _places(graph: TaskGraph) -> IntArray:
-    """By task where its tiles lie: the offset of its first output, then of all slots."""
+def _places(graph: TaskGraph, catalog: Catalog) -> IntArray:
+    """By task its place in the order of its grid, as far as metadata and tiles tell: by grid axis
+    x, by where the first output lies, then by the other slots and axes.
+    """
     tasks = graph.tasks
+    rows = take_rows(0, tasks, graph.layouts, KeyTable(), catalog)
+    points = np.full((len(tasks), rows.coordinates.shape[1]), -1, dtype=np.int64)
+    points[rows.task_ids] = rows.coordinates
     sums = np.zeros(tasks.num_slots + 1, dtype=np.int64)
     np.cumsum(tasks.slot_offsets, out=sums[1:])
-    total: IntArray = sums[tasks.slot_starts[1:]] - sums[tasks.slot_starts[:-1]]
+    total = sums[tasks.slot_starts[1:]] - sums[tasks.slot_starts[:-1]]
     first_output = tasks.slot_starts[:-1] + tasks.num_inputs
     has_output = first_output < tasks.slot_starts[1:]
-    place = total.copy()
-    place[has_output] = tasks.slot_offsets[first_output[has_output]]
-    coordinate = tasks.expert_offsets.astype(np.int64)
-    found: IntArray = np.where(coordinate >= 0, coordinate, 0) * (1 << 40) + place
-    return found
+    written = total.copy()
+    written[has_output] = tasks.slot_offsets[first_output[has_output]]
+    order = np.lexsort((points[:, 3], points[:, 2], points[:, 1], total, written, points[:, 0]))
+    # Equal tasks share a place: what tells them apart is for later
+    columns = (points[:, 0], written, total, points[:, 1], points[:, 2], points[:, 3])
+    changes = np.zeros(len(order), dtype=np.int64)
+    for column in columns:
+        changes[1:] |= column[order][1:] != column[order][:-1]
+    places = np.empty(len(order), dtype=np.int64)
+    places[order] = np.cumsum(changes)
+    return places
 
 
 def _reordered(graph: TaskGraph, order: IntArray) -> TaskGraph:
