@@ -35,6 +35,10 @@ SAME_SHAPES = 1.0
 SAME_GRID = 0.5
 SAME_GAP = 2.0
 """They stand between the same matched operators."""
+SAME_PLACE = 5.0
+"""As many slots of the same shapes, all written by the same operators, between the same others:
+what does another thing there was retyped, whatever its name.
+"""
 DIFFERENT_KIND = -4.0
 """A linear that takes the place of a norm is another operator, whatever its tensors."""
 OTHER_WEIGHTS = -4.0
@@ -152,10 +156,14 @@ class Similarity:
             theirs = other.same["weights"][places]
             elsewhere = other.same["weights known"][places] == 1
             total += OTHER_WEIGHTS * ((theirs >= 0) & (theirs != weights) & elsewhere)
+        in_place = same("shapes") & same("slots") & (other.gaps[places] == one.gaps[index])
         for slot in range(MAX_SLOTS):
             source = one.sources[index, slot]
+            agrees = other.sources[places, slot] == source
+            in_place &= agrees
             if source >= 0:
-                total += SAME_SOURCE * (other.sources[places, slot] == source)
+                total += SAME_SOURCE * agrees
+        total += SAME_PLACE * in_place
         if one.readers[index] >= 0:
             total += SAME_READERS * (other.readers[places] == one.readers[index])
         total += SAME_GAP * (other.gaps[places] == one.gaps[index])
