@@ -22,8 +22,10 @@ class Rebound:
     pair: Pair
     slot: int
     source: int
-    """Who wrote it on the left, and on the right; `NOBODY` for none."""
     now: int
+    """Who wrote it on the left (`source`), and on the right; `NOBODY` for none."""
+    follows: bool = False
+    """Whether it is because one of the writers writes another tensor than before."""
 
 
 def find_moved(
@@ -42,6 +44,15 @@ def find_moved(
     for one, other in orders.reversed():
         conflicts.append([orders.pairs[one][0], orders.pairs[other][0]])
     rebound = []
+
+    def writers(source: int, now: int) -> list[Pair]:
+        pairs = []
+        if source != NOBODY:
+            pairs.append((source, partner[source]))
+        if now != NOBODY:
+            pairs.append((back[now], now))
+        return pairs
+
     for one, other in matching.pairs:
         pairs, _, _ = pair_slots(left.operators[one], right.operators[other])
         for a, b in pairs:
@@ -53,6 +64,9 @@ def find_moved(
                 continue
             if source >= 0 and right.is_last_writer(partner[source], other, b.base_ptrs):
                 continue
+            if any(_writes_elsewhere(left, right, x, names) for x in writers(source, now)):
+                rebound.append(Rebound((one, other), a.position, source, now, follows=True))
+                continue
             rebound.append(Rebound((one, other), a.position, source, now))
             conflicts.append([x for x in (one, source, back.get(now, NOBODY)) if x >= 0])
     chosen = _cover([[x for x in group if x in loose] for group in conflicts])
@@ -60,6 +74,12 @@ def find_moved(
         x for x in rebound if chosen.isdisjoint((x.pair[0], x.source, back.get(x.now, NOBODY)))
     ]
     return sorted((x, partner[x]) for x in chosen), unexplained
+
+
+def _writes_elsewhere(left: Side, right: Side, pair: Pair, names: TensorNames) -> bool:
+    """Whether an operator has another tensor in an output."""
+    pairs, _, _ = pair_slots(left.operators[pair[0]], right.operators[pair[1]])
+    return any(a.is_output and not names.is_same(a, b) for a, b in pairs)
 
 
 def _cover(groups: Iterable[list[int]]) -> set[int]:

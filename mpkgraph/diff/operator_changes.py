@@ -216,16 +216,25 @@ class OperatorComparer:
 
     def _find_moved(self, orders: Orders) -> frozenset[Pair]:
         moved, rebound = find_moved(self.left, self.right, self.matching, self.names, orders)
+        back = {y: x for x, y in self.matching.pairs}
         for item in rebound:
-            change = Change(
-                "orderings",
-                "source",
+            labels = (
                 label_of(self.left, item.source) if item.source >= 0 else None,
                 label_of(self.right, item.now) if item.now >= 0 else None,
-                item.slot,
-                self.left.operators[item.pair[0]].slots[item.slot].name,
             )
-            self._drafts.setdefault(item.pair, _Draft()).changes.append(change)
+            name = self.left.operators[item.pair[0]].slots[item.slot].name
+            what = "source"
+            if item.follows:
+                # Told of with the operator that writes the tensor now, or did before
+                what = f"{label_of(self.right, item.pair[1])} reads what is written by"
+            change = Change.between("orderings", what, labels, item.slot, name)
+            if not item.follows:
+                self._drafts.setdefault(item.pair, _Draft()).changes.append(change)
+            elif item.now >= 0 and (back[item.now], item.now) in self._drafts:
+                self._drafts[back[item.now], item.now].effects.append(change)
+            elif item.source >= 0:
+                writer = item.source, self.matching.right_of[item.source]
+                self._drafts.setdefault(writer, _Draft()).effects.append(change)
         return frozenset(moved)
 
     def _changed(self, pair: Pair, ignored: frozenset[str]) -> OperatorChange | None:

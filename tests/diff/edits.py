@@ -457,15 +457,15 @@ def _moved(rng: Random, subject: Subject) -> Edited | None:
     if not any(_share(subject, layer, x) for x in passed):
         return None  # an order that nobody can tell
     record = edit.moved_entry(subject.record, entry, after)
-    # Without a record it only shows who no longer reads what it wrote, or the other way round
+    # Without a record it may only show who no longer reads what it wrote, or the other way round
     readers = [layer, *passed]
     instead = tuple(
         frozenset(("op", x, "orderings") for x in some)
         for size in (1, 2)
         for some in combinations(readers, size)
     )
-    if last == layer + 1:
-        instead = (frozenset([("moved", last)]), *instead)
+    # ... or that one of those that it passed has moved to the front
+    instead += tuple(frozenset([("moved", x)]) for x in passed)
     what = f"{_title(subject, layer)} after {_title(subject, last)}"
     return Edited(record, what, frozenset([("moved", layer)]), instead)
 
@@ -534,7 +534,8 @@ def items_of(result: DiffResult, left: dict[int, int], right: dict[int, int]) ->
     for tensor in result.tensors:
         found |= {("tensor", x, tensor.change.aspect) for x in tensor.names}
     found |= {("events", x.producer, x.consumer) for x in result.own_events}
-    found |= {("graph", x.what) for x in result.other}
+    # Mirage loses tasks of some forks: that an edit makes one of them is a fact, and no surplus
+    found |= {("graph", x.what) for x in result.other if x.what != "null tasks"}
     return frozenset(found)
 
 

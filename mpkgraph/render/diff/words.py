@@ -155,6 +155,8 @@ def change_words(change: Change) -> tuple[str, str]:
         subject = f"{change.tensor}: "
     if change.what.endswith(" reads"):
         return "reader", f"{change.what} {right}, no longer {left}"
+    if change.what.endswith(" written by"):
+        return "reader", f"{change.what} {right}, no longer by {left}"
     if change.what == "after":
         return "after", f"{left or 'nothing'} -> {right or 'nothing'}"
     tasks = "" if change.num_tasks is None else f" (in {count(change.num_tasks, 'task')})"
