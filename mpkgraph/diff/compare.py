@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mpkgraph.diff.correspondence import Correspondence, find_correspondence
@@ -10,7 +11,7 @@ from mpkgraph.diff.edge_changes import EdgeComparer
 from mpkgraph.diff.folding import fold_edges, fold_operators, fold_orders, fold_tensors
 from mpkgraph.diff.in_place import with_common_operators
 from mpkgraph.diff.labels import ref_of
-from mpkgraph.diff.matching import Matching, match_operators
+from mpkgraph.diff.matching import Matching, match_operators, without_pairs
 from mpkgraph.diff.names import TensorNames, match_names
 from mpkgraph.diff.operator_changes import OperatorComparer
 from mpkgraph.diff.options import DiffOptions
@@ -18,6 +19,7 @@ from mpkgraph.diff.orders import Orders
 from mpkgraph.diff.overview import Overview, overview_of
 from mpkgraph.diff.result import DiffResult, EdgeChange, OrderChange, OrderKind, SideFacts
 from mpkgraph.diff.side import Side
+from mpkgraph.diff.splits import Regrouping, find_regroupings
 from mpkgraph.diff.whole import whole_changes
 
 DEFAULT_OPTIONS = DiffOptions()
@@ -56,8 +58,14 @@ def compare(left: Side, right: Side, options: DiffOptions = DEFAULT_OPTIONS) -> 
         left, right = common
         matching = match_operators(left, right, names=not options.ignore_names)
     names = match_names(left, right, matching, ignore_names=options.ignore_names)
+    groups = find_regroupings(left, right, matching, names)
+    if groups:
+        # One of the parts may have been matched with the whole
+        lefts, rights = {y for x in groups for y in x.left}, {y for x in groups for y in x.right}
+        matching = without_pairs(matching, lefts, rights)
+        names = match_names(left, right, matching, ignore_names=options.ignore_names)
     tasks = find_correspondence(left, right, matching)
-    result = _result(left, right, matching, names, tasks, options)
+    result = _result(left, right, matching, names, tasks, groups, options)
     overview = overview_of(left, right, matching, result.operators, result.tensors)
     is_original = left is given[0] and right is given[1]
     return Comparison(left, right, matching, names, tasks, result, overview, is_original)
@@ -88,11 +96,12 @@ def _result(
     matching: Matching,
     names: TensorNames,
     tasks: Correspondence,
+    groups: Sequence[Regrouping],
     options: DiffOptions,
 ) -> DiffResult:
     ignored = options.ignored
     orders = Orders.of(left, right, matching)
-    comparer = OperatorComparer(left, right, matching, names, tasks, orders)
+    comparer = OperatorComparer(left, right, matching, names, tasks, orders, groups)
     operators = comparer.changes(ignored)
     tensors = comparer.tensors(ignored)
     edges: list[EdgeChange] = []

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from heapq import heappop, heappush
 
@@ -37,6 +37,17 @@ class Matching:
     @cached_property
     def right_of(self) -> dict[int, int]:
         return dict(self.pairs)
+
+
+def without_pairs(matching: Matching, lefts: set[int], rights: set[int]) -> Matching:
+    """The matching in which pairs of these operators are none."""
+    dropped = {x for x in matching.pairs if x[0] in lefts and x[1] in rights}
+    return replace(
+        matching,
+        pairs=tuple(x for x in matching.pairs if x not in dropped),
+        removed=tuple(sorted({*matching.removed, *(x for x, _ in dropped)})),
+        added=tuple(sorted({*matching.added, *(x for _, x in dropped)})),
+    )
 
 
 class _Matcher:

@@ -15,7 +15,7 @@ from mpkgraph.diff.names import TensorNames
 from mpkgraph.diff.orders import Orders
 from mpkgraph.diff.result import Change, OperatorChange, OperatorKind, TensorChange, TileMove
 from mpkgraph.diff.side import Side
-from mpkgraph.diff.splits import find_regroupings
+from mpkgraph.diff.splits import Regrouping
 from mpkgraph.diff.task_changes import TaskComparer
 from mpkgraph.diff.tile_moves import tile_moves
 from mpkgraph.diff.variants import is_same_variant, match_variants
@@ -44,11 +44,13 @@ class OperatorComparer:
         names: TensorNames,
         tasks: Correspondence,
         orders: Orders,
+        groups: Sequence[Regrouping] = (),
     ) -> None:
         self.left, self.right = left, right
         self.matching = matching
         self.names = names
         self.tasks = tasks
+        self.groups = groups
         self._drafts: dict[Pair, _Draft] = {}
         self._of_added: dict[int, list[Change]] = {}
         self._of_removed: dict[int, list[Change]] = {}
@@ -63,17 +65,18 @@ class OperatorComparer:
         found: list[tuple[Pair, OperatorChange]] = []
         grouped: tuple[set[int], set[int]] = (set(), set())
         if "operators" not in ignored:
-            for group in find_regroupings(self.left, self.right, self.matching, self.names):
+            for group in self.groups:
                 grouped[0].update(group.left)
                 grouped[1].update(group.right)
                 kind: OperatorKind = "split" if group.is_split else "fused"
-                change = self._change(kind, group.left, group.right, _Draft())
+                effects = [y for x in group.left for y in self._of_removed.get(x, ())]
+                effects += [y for x in group.right for y in self._of_added.get(x, ())]
+                change = self._change(kind, group.left, group.right, _Draft(effects=effects))
                 found.append((self.place(group.left[0], None), change))
         for pair in self.matching.pairs:
-            if pair[0] not in grouped[0] or pair[1] not in grouped[1]:
-                changed = self._changed(pair, ignored)
-                if changed is not None:
-                    found.append((self.place(*pair), changed))
+            changed = self._changed(pair, ignored)
+            if changed is not None:
+                found.append((self.place(*pair), changed))
         if "operators" not in ignored:
             for index in self.matching.removed:
                 if index not in grouped[0]:

@@ -235,6 +235,23 @@ class Side:
         names = (name for slot in operator.inputs for name in slot.base_ptrs)
         return tuple(dict.fromkeys(name for name in names if name not in self.written))
 
+    def parts(self, name: str) -> tuple[str, ...]:
+        """The tensors that a shuffled or fused one was made of, as the record says; else itself."""
+        return self._parts.get(name, (name,))
+
+    @cached_property
+    def _parts(self) -> dict[str, tuple[str, ...]]:
+        if self.record is None:
+            return {}
+        tensors = self.record.tensor_by_id
+        found = {}
+        for call in self.record.calls.values():
+            ids = [x.tensor for x in call.inputs or () if x.tensor is not None]
+            parts = [tensors[x] for x in ids if x in tensors]
+            if parts and call.tensor in tensors:
+                found[tensors[call.tensor].base_ptr] = tuple(x.base_ptr for x in parts)
+        return found
+
     def subject(self, operator: Operator) -> str:
         """What tells an operator from its like: a tensor that only it has, else its output."""
         weights = self.weights(operator)
@@ -255,6 +272,10 @@ class Side:
                 for name in slot.base_ptrs:
                     found[name] = max(found.get(name, 0), math.prod(slot.tensor_dims))
         return found
+
+    def num_uses(self, name: str) -> int:
+        """Operators that name a tensor."""
+        return self._uses.get(name, 0)
 
     @cached_property
     def _uses(self) -> dict[str, int]:

@@ -80,9 +80,16 @@ def _is_part(side: Side, others: Side, whole: Operator, part: Operator, names: T
     renamed = {names.right_of.get(x) for x in outputs[0]}
     if outputs[1] and outputs[1] <= renamed:
         return True
-    weights = set(others.weights(part))
-    mine = {names.right_of.get(x) for x in side.weights(whole)}
-    return bool(weights) and weights <= mine
+    # What goes into a linear besides its matrix is no weight that could be split
+    mine = _own_weights(side, whole)
+    renamed_weights = {names.right_of.get(x, x) for x in mine}
+    weights = _own_weights(others, part)
+    return bool(weights) and weights <= renamed_weights
+
+
+def _own_weights(side: Side, operator: Operator) -> set[str]:
+    """Weights that no other operator reads, in the parts that they were put together from."""
+    return {y for x in side.weights(operator) if side.num_uses(x) == 1 for y in side.parts(x)}
 
 
 def _elements(operator: Operator) -> int:

@@ -57,12 +57,13 @@ class _Text:
         self.cut = False
 
     def report(self, report: DiffReport) -> None:
-        first = True
+        first: DiffResult | None = None
         for result, ranks in words.rank_groups(report):
-            if not first:
+            if first is not None:
                 self.out.line()
-            first = False
-            self._result(result, ranks, several=len(report.results) > 1)
+            several = len(report.results) > 1
+            self._result(result, ranks, several=several, first=None if self.full else first)
+            first = first or result
         for line in _missing_ranks(report):
             self.out.line(line)
         for note in report.notes:
@@ -71,13 +72,23 @@ class _Text:
             self.out.line()
             self.out.line("--full shows what was left out")
 
-    def _result(self, result: DiffResult, ranks: Sequence[int], *, several: bool) -> None:
+    def _result(
+        self,
+        result: DiffResult,
+        ranks: Sequence[int],
+        *,
+        several: bool,
+        first: DiffResult | None,
+    ) -> None:
         out = self.out
         out.fields([("left", _side(result.left)), ("right", _side(result.right))], indent=0)
         if several:
             out.line(f"{_ranks(ranks)}{' differ alike' * (len(ranks) > 1)}")
         style = {"fg": "green"} if result.is_equal else {"bold": True}
         out.line(out.style(printable(words.headline(result)), **style))
+        if first is not None:
+            out.line(f"differs as rank {first.right.rank} does, but for:")
+            result = words.beyond(result, first)
         self._operators(result)
         self._rows(
             "tensors",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mpkgraph.diff.report import DiffReport
@@ -272,6 +273,23 @@ def other_words(change: Change) -> str:
     if change.left is None and change.right is None:
         return f"{change.what} differ{tasks}"
     return f"{change.what}: {value_words(change.left)} -> {value_words(change.right)}{tasks}"
+
+
+def beyond(result: DiffResult, first: DiffResult) -> DiffResult:
+    """What a rank has that the first one does not: ranks of one pipeline differ nearly alike."""
+    return replace(
+        result,
+        operators=tuple(x for x in result.operators if x not in first.operators),
+        tensors=tuple(x for x in result.tensors if x not in first.tensors),
+        events=tuple(x for x in result.events if x not in first.events),
+        orderings=tuple(x for x in result.orderings if x not in first.orderings),
+        costs=result.costs if _numbers(result) != _numbers(first) else (),
+        renamed=tuple(x for x in result.renamed if x not in first.renamed),
+    )
+
+
+def _numbers(result: DiffResult) -> list[tuple[float | None, float | None]]:
+    return [(x.left, x.right) for x in result.costs]
 
 
 def rank_groups(report: DiffReport) -> Iterator[tuple[DiffResult, list[int]]]:
