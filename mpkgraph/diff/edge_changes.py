@@ -145,7 +145,7 @@ class EdgeComparer:
                         left=None,
                         right=None,
                         is_remote=is_remote,
-                        because=explained and not is_remote,
+                        because=("left", index) in self.touched if is_remote else explained,
                         what=_tasks(int(counts[index]), what),
                     )
                 )

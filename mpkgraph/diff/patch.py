@@ -19,6 +19,7 @@ from mpkgraph.diff.names import TensorNames
 from mpkgraph.diff.prediction import PLAIN, Predictor
 from mpkgraph.diff.runs import from_runs, to_runs
 from mpkgraph.errors import GraphReadError
+from mpkgraph.io.nlohmann import dump
 from mpkgraph.io.writer import text_chunks
 from mpkgraph.model.graph import (
     EventColumns,
@@ -98,7 +99,7 @@ def make_patch(
         else to_runs(right.first_tasks),
         "task_fields": _extras(predicted, left.tasks.extras, right.tasks.extras, tasks),
         "event_fields": _extras(predicted, left.events.extras, right.events.extras, events),
-        "fields": None if left.extras == right.extras else dict(right.extras),
+        "fields": None if _text(left.extras) == _text(right.extras) else dict(right.extras),
     }
 
 
@@ -177,6 +178,11 @@ def _apply(patch: Mapping[str, Any], left: TaskGraph, where: str | None) -> Task
     if canonical_sha256(right) != patch["right"]["sha256"]:
         raise ValueError("what comes out is not the graph that it was made for")
     return right
+
+
+def _text(fields: Mapping[str, Any]) -> bytes:
+    """What is written of top-level fields: 1 and true are not the same."""
+    return dump(dict(fields), 0)
 
 
 def _placed(pairs: Correspondence, right: TaskGraph) -> tuple[IntArray, IntArray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,21 +11,23 @@ import orjson
 
 from mpkgraph.diff.compare import Comparison
 from mpkgraph.diff.patch import SCHEMA, apply_patch, make_patch
-from mpkgraph.errors import GraphReadError, GraphWriteError
+from mpkgraph.errors import GraphReadError
 from mpkgraph.io.atomic import PathLike, atomic_file
 from mpkgraph.model.graph import TaskGraph
 
 
 def save_patches(comparisons: Sequence[Comparison], path: PathLike) -> None:
-    """Write what turns the left graphs into the right ones. Raises GraphWriteError."""
+    """Write what turns the left graphs into the right ones.
+
+    Raises GraphWriteError when the file can't be written.
+    """
     patches = [make_patch(x.left.graph, x.right.graph, x.tasks, x.names) for x in comparisons]
     document = {"schema": SCHEMA, "patches": patches}
     try:
         data = orjson.dumps(document)
-    except (orjson.JSONEncodeError, TypeError) as error:
-        raise GraphWriteError(
-            f"the patch can't be written as JSON: {error}", where=str(path)
-        ) from error
+    except orjson.JSONEncodeError:
+        # Fields that the format lacks can hold integers beyond 64 bits
+        data = json.dumps(document, separators=(",", ":")).encode("ascii")
     with atomic_file(path) as stream:
         stream.write(data + b"\n")
 
@@ -33,11 +36,12 @@ def load_patches(path: PathLike) -> list[dict[str, Any]]:
     """The patches in a file. Raises GraphReadError when it is none."""
     name, remedy = str(path), "Make one with mpkgraph diff --patch"
     try:
-        document = orjson.loads(Path(path).read_bytes())
+        # orjson would make floats of integers beyond 64 bits
+        document = json.loads(Path(path).read_bytes())
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise GraphReadError(f"can't be read: {reason}", where=name, remedy=remedy) from error
-    except orjson.JSONDecodeError as error:
+    except ValueError as error:
         raise GraphReadError(f"is no JSON: {error}", where=name, remedy=remedy) from error
     patches = document.get("patches") if isinstance(document, dict) else None
     if not isinstance(patches, list) or document.get("schema") != SCHEMA:

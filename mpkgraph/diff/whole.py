@@ -36,7 +36,7 @@ def whole_changes(
     found += _slot_extras(left, right, tasks, pairs)
     for key in sorted(one.extras.keys() | other.extras.keys()):
         values = [x.extras.get(key) for x in (one, other)]
-        if values[0] != values[1]:
+        if (key in one.extras) != (key in other.extras) or _dumped(values[0]) != _dumped(values[1]):
             found.append(Change.between("fields", key, values))
     if not explained:
         found += _events(one, other, events, pairs.events[events])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 import mpkgraph
 from mpkgraph.diff.compare import compare
 from mpkgraph.diff.patch import apply_patch, make_patch
+from mpkgraph.diff.patch_file import apply_patches, load_patches, save_patches
 from mpkgraph.diff.runs import from_runs, to_runs
 from mpkgraph.diff.side import Side
 from mpkgraph.errors import GraphReadError
@@ -97,6 +99,23 @@ def test_edits_make_small_patches(edit):
         if tried == 3:
             break
     assert tried
+
+
+def test_fields_and_names_of_any_kind(tmp_path):
+    """Integers beyond 64 bits, names of any letters, true in place of 1."""
+    graph = small_subjects()[0].graph
+    layouts = tuple(
+        x if x.is_null else replace(x, base_ptr=f"{x.base_ptr} <\u00fc\u202e>")
+        for x in graph.layouts
+    )
+    odd = replace(graph, layouts=layouts, extras={"big": 1 << 70, "flag": True})
+    other = replace(odd, extras={"big": 1 << 70, "flag": 1})
+    for left, right in ((graph, odd), (odd, other), (other, graph)):
+        found = compare(Side.of(left), Side.of(right))
+        assert found.result.is_equal == (left.extras.keys() == right.extras.keys() == set())
+        save_patches([found], tmp_path / "p.json")
+        (made,) = apply_patches(load_patches(tmp_path / "p.json"), [left], "p.json")
+        assert text_of(made) == text_of(right)
 
 
 def test_of_another_graph():
