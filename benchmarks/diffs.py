@@ -31,7 +31,7 @@ from tests.mutations.subjects import model_subjects, small_subjects
 
 PAGE = Path(__file__).parents[1] / "docs" / "diff-exactness.md"
 SEED, COUNT = 6, 40
-SIZES = ((8, 22), (32, 61), (272, 61))
+SIZES = ((8, 24), (32, 61), (272, 61))
 """(units, layers) of the decoders that are compared: some 12,000, 130,000 and a million tasks."""
 
 

@@ -166,6 +166,51 @@ def test_findings(mpkgraph, folder):
     assert "findings" in mpkgraph(*arguments, "--findings").out
 
 
+def test_makespan(mpkgraph, compiled):
+    found = mpkgraph("diff", "before", "after", "--makespan", "--json").json["ranks"][0]
+    (cost,) = [x for x in found["costs"] if x["name"] == "makespan"]
+    assert cost["unit"] == "us"
+    assert cost["left"] > 0
+    assert cost["right"] > 0
+    assert cost["left"] != cost["right"]
+    assert "makespan" in mpkgraph("diff", "before", "after", "--makespan", "--stat").out
+
+
+def test_a_graph_that_hangs_has_no_makespan(mpkgraph, compiled):
+    graph = json.loads(Path("after/task_graph_rank0.json").read_text())
+    graph["all_events"][2]["num_triggers"] += 1
+    Path("hangs.json").write_text(json.dumps(graph))
+    result = mpkgraph("diff", "before/task_graph_rank0.json", "hangs.json", "--makespan")
+    assert result.code == 1
+    assert "no makespan of the right: it hangs" in result.out
+
+
+@pytest.mark.parametrize("form", ["html", "dot"])
+def test_forms(mpkgraph, compiled, form):
+    result = mpkgraph("diff", "before", "after", "-f", form)
+    assert result.code == 1
+    assert "64x1x1 -&gt; 32x1x1" in result.out or "64x1x1 -> 32x1x1" in result.out
+    assert mpkgraph("diff", "before", "after", "-f", form, "-o", "diff.out").code == 1
+    assert Path("diff.out").read_text() == result.out
+    assert mpkgraph("diff", "before", "before", "-f", form).code == 0
+
+
+@pytest.mark.parametrize("ending", ["dot", "svg"])
+def test_draw(mpkgraph, compiled, ending):
+    if ending == "svg" and shutil.which("dot") is None:
+        pytest.skip("Graphviz is not installed")
+    result = mpkgraph("diff", "before", "after", "--draw", f"diff.{ending}")
+    assert (result.code, result.err) == (1, "")
+    assert "linear_swapAB_hopper" in Path(f"diff.{ending}").read_text()
+
+
+def test_draw_one_rank(mpkgraph, compiled):
+    result = mpkgraph("diff", EXAMPLE, EXAMPLE, "--draw", "diff.dot")
+    assert result.code == 2
+    assert "a picture is of one rank, and there are 0, 1" in result.err
+    assert mpkgraph("diff", EXAMPLE, EXAMPLE, "--rank", "1", "--draw", "diff.dot").code == 0
+
+
 def test_patch(mpkgraph, compiled):
     assert mpkgraph("diff", "before", "after", "--patch", "p.json").code == 1
     assert mpkgraph("diff", "--apply", "p.json", "before", "-o", "again.json").code == 0
@@ -208,6 +253,8 @@ def test_hostile_names(mpkgraph, folder):
         ("before", "after", "--only", "nonsense"),
         ("before", "after", "--ignore", "nonsense"),
         ("before", "after", "--stat", "--full"),
+        ("before", "after", "--stat", "-f", "html"),
+        ("before", "after", "--draw", "diff.txt"),
         ("before", "after", "--json", "-f", "text"),
         ("before", "after", "--strict-names", "--ignore-names"),
         ("-", "-"),
