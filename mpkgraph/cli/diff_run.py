@@ -120,8 +120,6 @@ def _report(request: DiffRequest, options: DiffOptions) -> tuple[DiffReport, lis
     notes: list[str] = []
     pipelines = [_pipeline(request, side, notes) for side in (0, 1)]
     left, right = (_sides(x) for x in pipelines)
-    if len(left) == len(right) == 1:  # rank against rank
-        right = dict(zip(left, right.values(), strict=True))
     comparisons = compare_ranks(left, right, options)
     if request.findings:
         from mpkgraph.diff.findings import with_findings

@@ -61,7 +61,8 @@ class DiffReport:
 def compare_ranks(
     left: Mapping[int, Side], right: Mapping[int, Side], options: DiffOptions = DEFAULT_OPTIONS
 ) -> list[Comparison]:
-    """Each rank that both sides have, in order."""
+    """Each rank that both sides have, in order; the only rank of either side, whatever they are."""
+    right = _as_ranks_of(left, right)
     return [compare(left[x], right[x], options) for x in sorted(left.keys() & right.keys())]
 
 
@@ -74,6 +75,7 @@ def report_of(
     notes: Sequence[str] = (),
 ) -> DiffReport:
     """The report on what `compare_ranks` found."""
+    right = _as_ranks_of(left, right)
     return DiffReport(
         results=tuple(x.result for x in comparisons),
         left_name=names[0],
@@ -83,3 +85,10 @@ def report_of(
         ignores_ranks="ranks" in options.ignored,
         notes=tuple(notes),
     )
+
+
+def _as_ranks_of(left: Mapping[int, Side], right: Mapping[int, Side]) -> Mapping[int, Side]:
+    """The right side, where one rank is compared with one by the number of the left."""
+    if len(left) == len(right) == 1:
+        return dict(zip(left, right.values(), strict=True))
+    return right
