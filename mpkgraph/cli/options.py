@@ -24,6 +24,7 @@ PARTNERS = {
     "trace": (("schedule",), "--schedule"),
     "gantt": (("schedule",), "--schedule"),
     "findings": (("html",), "--html FILE"),
+    "against": (("html",), "--html FILE"),
     "overlay": (("html",), "--html FILE"),
 }
 """Parameters of `show` that mean nothing alone: what they belong to (one of these), and how to ask

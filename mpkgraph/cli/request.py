@@ -35,6 +35,7 @@ class ShowRequest:
     tiles: str | None
     html: str | None
     findings: bool
+    against: str | None
     overlay: tuple[str, ...]
     extract: str | None
     workers: int | None

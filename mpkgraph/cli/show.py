@@ -112,6 +112,12 @@ from mpkgraph.cli.request import LISTS, ShowRequest
     "--findings", is_flag=True, help="Colour the page by what `mpkgraph verify` finds, with a list."
 )
 @click.option(
+    "--against",
+    type=click.Path(),
+    metavar="LEFT",
+    help="Colour the page by what differs from this graph, with a list.",
+)
+@click.option(
     "--overlay",
     multiple=True,
     type=click.Path(dir_okay=False),

@@ -12,10 +12,11 @@ from mpkgraph.errors import UsageError
 
 if TYPE_CHECKING:
     from mpkgraph.analysis.page import Overlay
+    from mpkgraph.analysis.schedule.result import Schedule
 
 
-def run_page(request: ShowRequest, options: LoadOptions) -> None:
-    """Write the page that is asked for."""
+def run_page(request: ShowRequest, options: LoadOptions, schedule: Schedule | None = None) -> None:
+    """Write the page that is asked for, coloured by a schedule too when there is one."""
     from mpkgraph.analysis.context import GraphContext
     from mpkgraph.analysis.page import make_page, read_overlays
     from mpkgraph.cli.show_run import wrote
@@ -30,12 +31,34 @@ def run_page(request: ShowRequest, options: LoadOptions) -> None:
         )
     loaded = load_one(options, "a page")
     record = loaded.record
+    if schedule is not None:
+        from mpkgraph.analysis.page.schedule import schedule_overlays
+
+        overlays[:0] = schedule_overlays(schedule, loaded.graph.rank)
+    if request.against is not None:
+        overlays.insert(0, _differences(request.against, options, loaded))
     if request.findings:
         overlays.insert(0, _findings(request, options, loaded))
     context = GraphContext(loaded.graph, loaded.operators, loaded.catalog)
     save_page(make_page(context, record, overlays), target)
     size = Path(target).stat().st_size
     wrote(target, f"{size / 1024:,.0f} KiB, {loaded.graph.num_tasks:,} tasks")
+
+
+def _differences(left: str, options: LoadOptions, right: Loaded) -> Overlay:
+    """What differs from the graph `left`, which is read like the other one."""
+    from mpkgraph.analysis.page.page import page_title
+    from mpkgraph.diff.compare import compare
+    from mpkgraph.diff.page_overlay import diff_overlay
+    from mpkgraph.diff.side import Side
+
+    other = load_one(dataclasses.replace(options, path=left, record=None), "a diff")
+    sides = [
+        Side.of(x.graph, x.operators, x.record, name=page_title(x.path), catalog=x.catalog)
+        for x in (other, right)
+    ]
+    found = compare(sides[0], sides[1])
+    return diff_overlay(found.result, found.right.operators)
 
 
 def _findings(request: ShowRequest, options: LoadOptions, chosen: Loaded) -> Overlay:

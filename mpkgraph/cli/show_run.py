@@ -36,7 +36,7 @@ def run_show(request: ShowRequest) -> int:
         color=request.color,
     )
     _check(request, output)
-    if request.draw or request.extract or request.html:
+    if request.draw or request.extract or (request.html and not request.schedule):
         if request.html:
             from mpkgraph.cli.show_page import run_page
 
@@ -97,7 +97,8 @@ def _check(request: ShowRequest, output: Output) -> None:
         )
         if wanted
     ]
-    if len(views) > 1 and not set(views) <= {"--draw", "--extract", "--html"}:
+    together = ({"--draw", "--extract", "--html"}, {"--schedule", "--html"})
+    if len(views) > 1 and not any(set(views) <= allowed for allowed in together):
         raise UsageError(f"{views[0]} and {views[1]} can't go together")
     if request.record is not None and request.no_record:
         raise UsageError("--record and --no-record can't go together")
@@ -109,8 +110,8 @@ def _check(request: ShowRequest, output: Output) -> None:
         )
     if request.schedulers is not None and request.workers is None and not request.schedule:
         raise UsageError("--schedulers needs the number of workers", remedy="Add --workers N")
-    names_file = request.draw or request.extract or request.tiles or request.html
-    if names_file and output.path is not None:
+    page_alone = request.html is not None and not request.schedule
+    if (request.draw or request.extract or request.tiles or page_alone) and output.path is not None:
         raise UsageError(
             "-o has nothing to do here",
             remedy="--draw, --tiles, --extract and --html name the file",

@@ -46,6 +46,10 @@ def run_schedule(request: ShowRequest, output: Output, options: LoadOptions) -> 
 
         write_gantt(found, request.gantt)
         click.echo(f"wrote {printable(request.gantt)}", err=True)
+    if request.html is not None:
+        from mpkgraph.cli.show_page import run_page
+
+        run_page(request, options, found)
     if output.form == "json":
         paths = [item.graph.source.path for item in loaded]
         output.write_json("schedule", {"paths": paths, **found.to_json()})

@@ -93,3 +93,28 @@ def test_a_folder_that_is_not_there(mpkgraph, example, tmp_path):
     result = mpkgraph("show", example, "--html", tmp_path / "no" / "page.html")
     assert result.code == 3
     assert "Create the folder first" in result.err
+
+
+def test_a_schedule_colours_it_and_is_told(mpkgraph, example, tmp_path):
+    target = tmp_path / "page.html"
+    result = mpkgraph("show", example, "--html", target, "--schedule", "--cost", "h100")
+    assert result.code == 0, result.err
+    assert "makespan" in result.out
+    names = [x["name"] for x in decode(target.read_bytes()).header["overlays"]]
+    assert names == ["start", "duration", "wait", "path"]
+
+
+def test_another_graph_is_compared_with(mpkgraph, example, tmp_path):
+    target = tmp_path / "page.html"
+    document = json.loads(example.read_text())
+    document["all_tasks"][50]["variant_id"] = 99
+    other = tmp_path / "task_graph_rank0.json"
+    other.write_text(json.dumps(document))
+    result = mpkgraph("show", other, "--html", target, "--against", example)
+    assert result.code == 0, result.err
+    overlay = decode(target.read_bytes()).header["overlays"][0]
+    assert overlay["name"] == "diff"
+    assert overlay["title"] == "Against decoder/task_graph_rank0.json"
+    assert overlay["items"]
+    assert mpkgraph("show", other, "--html", target, "--against", tmp_path / "no").code == 3
+    assert mpkgraph("show", other, "--against", example).code == 2

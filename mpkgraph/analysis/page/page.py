@@ -76,7 +76,7 @@ def make_page(
     layout = lay_out(context.operators.operators, context.operator_edges)
     order = TaskOrder.of(context)
     columns = graph_columns(context, order)
-    title = _title(graph.source.path)
+    title = page_title(graph.source.path)
     header = {
         "title": title,
         "rank": graph.rank,
@@ -115,7 +115,7 @@ def make_page(
     return Page(title, json_integers(header), tuple(columns), graph.tasks.num_slots)
 
 
-def _title(path: str | None) -> str:
+def page_title(path: str | None) -> str:
     """The file with its folder: all ranks and models have the same file names."""
     if path is None:
         return "task graph"

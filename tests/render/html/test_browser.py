@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
 
 import mpkgraph
 from mpkgraph.analysis.context import GraphContext
@@ -14,7 +15,7 @@ from mpkgraph.analysis.task_detail import task_detail
 from mpkgraph.analysis.verify.run import VerifyResult
 from mpkgraph.model.ids import EVENT_INVALID_ID
 from mpkgraph.views.operators import recover_operators
-from tests import goldens
+from tests import goldens, strategies
 from tests.cli.conftest import EXAMPLE
 from tests.render.html.hostile import NAMES, hostile_graph
 
@@ -543,3 +544,37 @@ def test_real_graphs_open_in_every_view(open_page, case):
         page.settle()
     page.press("0")
     assert page.evaluate("mpkgraph.frames > 0")
+
+
+LOOK_AT_ALL = """(async () => {
+  const app = mpkgraph;
+  const { graph } = app;
+  for (let k = 0; k < graph.numOperators; k++) {
+    app.go({ kind: 'operator', id: k });
+    app.openTiles(k);
+    app.draw(0);
+    app.openMap();
+    app.draw(0);
+  }
+  app.state.order = true;
+  for (let t = 0; t < graph.numTasks; t++) {
+    app.go({ kind: 'task', id: t });
+    await new Promise((resolve) => setTimeout(resolve, 2));
+    app.draw(0);
+  }
+  for (let e = 0; e < graph.numEvents; e++) app.go({ kind: 'event', id: e });
+  graph.header.tensors.forEach((_, t) => app.go({ kind: 'tensor', id: t }));
+  for (const name of app.colourings.keys()) app.setColouring(name);
+  return [graph.numTasks, graph.numEvents];
+})()"""
+
+
+def test_any_graph_that_the_format_allows_can_be_looked_at(browser, open_page):
+    @given(strategies.task_graphs())
+    @settings(max_examples=8, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    def look(graph):
+        page = open_page(graph)
+        assert page.evaluate(LOOK_AT_ALL) == [graph.num_tasks, graph.num_events]
+        assert page.console == []
+
+    look()

@@ -5,9 +5,10 @@ const PALETTE = [
   "#7fbfd6", "#edc75c", "#b8857c", "#94fdbc", "#728cf2", "#e165a3", "#659e49", "#f9a285", "#acb4ff",
   "#9f9725", "#cbff99", "#c49ae0",
 ];
+// `same` is NOTHING: what did not change is to stand back
 const ROLES = {
   error: "#e5484d", warning: "#f5a623", advice: "#5b9bf3", good: "#46a758", added: "#46a758",
-  removed: "#e5484d", changed: "#f5a623", same: "#a8b0ba",
+  removed: "#e5484d", changed: "#f5a623", same: "#a0a0a1",
 };
 const SEQUENTIAL = ["#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#addc30", "#fde725"];
 const DIVERGING = ["#1f6fd0", "#6aa5e6", "#b8d2ef", "#dcdcdc", "#f2c9a4", "#e8924d", "#c2410c"];

@@ -84,6 +84,7 @@ export function showItems(app) {
   const panel = byId("items");
   tab.hidden = !colouring.items.length;
   tab.textContent = `${colouring.name} (${colouring.items.length})`;
+  if (tab.hidden && tab.getAttribute("aria-selected") === "true") byId("tab-outline").click();
   const rows = colouring.items.slice(0, MAX_ITEMS).map((item, i) => {
     const category = colouring.categories[item.category];
     return el("li", {},
