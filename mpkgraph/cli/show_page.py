@@ -52,7 +52,9 @@ def _differences(left: str, options: LoadOptions, right: Loaded) -> Overlay:
     from mpkgraph.diff.page_overlay import diff_overlay
     from mpkgraph.diff.side import Side
 
-    other = load_one(dataclasses.replace(options, path=left, record=None), "a diff")
+    # of a folder the same rank; of a file whatever rank it is
+    rank = right.graph.rank if Path(left).is_dir() else None
+    other = load_one(dataclasses.replace(options, path=left, record=None, rank=rank), "a diff")
     sides = [
         Side.of(x.graph, x.operators, x.record, name=page_title(x.path), catalog=x.catalog)
         for x in (other, right)

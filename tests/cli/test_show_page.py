@@ -118,3 +118,13 @@ def test_another_graph_is_compared_with(mpkgraph, example, tmp_path):
     assert overlay["items"]
     assert mpkgraph("show", other, "--html", target, "--against", tmp_path / "no").code == 3
     assert mpkgraph("show", other, "--against", example).code == 2
+
+
+def test_a_folder_and_a_file_are_compared_by_rank(mpkgraph, example, tmp_path):
+    target = tmp_path / "page.html"
+    for left in (example.parent, example):
+        result = mpkgraph("show", example.parent, "--rank", 1, "--html", target, "--against", left)
+        assert result.code == 0, result.err
+        title = decode(target.read_bytes()).header["overlays"][0]["title"]
+        rank = 1 if left.is_dir() else 0
+        assert title == f"Against decoder/task_graph_rank{rank}.json"

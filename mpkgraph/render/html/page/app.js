@@ -16,7 +16,7 @@ import { markItem, Outline, showItems } from "./outline.js";
 import { Painter } from "./paint.js";
 import { Scene } from "./scene.js";
 import { Search } from "./search.js";
-import { boxRects, elementBox, levelsOf, planeOf, sharedBytes } from "./tiles.js";
+import { boxRects, elementBox, levelsOf, planeOf, sharedBytes, tileBox } from "./tiles.js";
 import { TileView } from "./tileview.js";
 
 const CLICK_SLOP = 4;
@@ -66,7 +66,7 @@ class App {
   }
 
   bind() {
-    new ResizeObserver(() => this.resize()).observe(this.canvas.parentElement);
+    new ResizeObserver(() => this.isPrinting || this.resize()).observe(this.canvas.parentElement);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.applyTheme());
     window.addEventListener("popstate", () => this.restore(decodeState(location.hash), false));
     window.addEventListener("beforeprint", () => this.print(true));
@@ -536,6 +536,22 @@ class App {
       if (hover.tile.rows.length > 1) lines.push(`and ${hover.tile.rows.length - 1} more tasks have this tile`);
     } else {
       lines.push(`waits on ${graph.waitsOn[row] < 0 ? "nothing" : `e${graph.waitsOn[row]}`}, triggers ${graph.triggers[row] < 0 ? "nothing" : `e${graph.triggers[row]}`}`);
+    }
+    return lines;
+  }
+
+  // What is told inside of a cell that is large enough: each slot's tile.
+  cellLines(row) {
+    const { graph } = this;
+    const lines = [];
+    for (let p = 0; p < graph.columns.num_slots[row]; p++) {
+      const slot = graph.slotIndex(row, p);
+      const layout = graph.layout(slot);
+      const tensor = graph.layoutTensor(layout);
+      const box = tileBox(graph, layout, graph.offset(slot));
+      const range = box ? ` [${box.starts.map((s, d) => `${s}:${box.stops[d]}`).join(", ")}]` : "";
+      const arrow = p < graph.columns.num_inputs[row] ? "←" : "→";
+      lines.push(tensor < 0 ? `${arrow} none` : `${arrow} ${graph.header.tensors[tensor]}${range}`);
     }
     return lines;
   }

@@ -121,7 +121,7 @@ export class Filters {
       field("tensor", "Touches tensor", "part of a name"),
       field("event", "Waits on or triggers event", "number"),
       app.colouring.kind === "value" ? el("div", { class: "pair" }, field("low", `${app.colouring.title} from`, numberText(app.colouring.low)), field("high", "to", numberText(app.colouring.high))) : null,
-      app.colouring.kind === "category" && app.colouring.categories.length <= 40
+      app.colouring.isOverlay && app.colouring.kind === "category" && app.colouring.categories.length <= 40
         ? el("fieldset", {}, el("legend", {}, app.colouring.title), ...app.colouring.categories.map((c, code) => el("label", { class: "check" },
           el("input", { type: "checkbox", checked: this.codes.has(code), onchange: () => this.toggleCode(code) }), swatch(css(c.colour)), ` ${c.name}`)))
         : null);

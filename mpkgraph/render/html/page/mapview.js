@@ -9,6 +9,7 @@ const TEXT_WIDTH = 74;
 const DETAIL_WIDTH = 118;
 const GAP_CELL = 7;
 const LABEL_CELL = 34;
+const STORY_CELL = 190;
 const MAX_LINKS = 400;
 const BUDGET_MS = 7;
 
@@ -290,6 +291,11 @@ export class MapView {
         if (cell > 60) {
           context.font = `${font * 0.85}px ${painter.theme.font}`;
           context.fillText(app.cellText(row), x + (c + 0.5) * cell, middle + font * 0.7, cell * 0.92);
+          if (cell > STORY_CELL) {
+            app.cellLines(row).forEach((line, i) => {
+              context.fillText(clip(context, line, cell * 0.92), x + (c + 0.5) * cell, middle + font * (2.4 + 1.5 * i));
+            });
+          }
           context.font = `600 ${font}px ${painter.theme.font}`;
         }
       }

@@ -2,7 +2,7 @@
 
 import { el, replace } from "./dom.js";
 
-const MAX_RESULTS = 60;
+const MAX_OF_KIND = 20;
 const INDEX_MASK = 0xffffffffn;
 
 export class Search {
@@ -53,13 +53,18 @@ export class Search {
 
   update() {
     const all = this.find(this.input.value);
-    this.results = all.slice(0, MAX_RESULTS);
+    const kinds = new Map();
+    this.results = all.filter(({ kind }) => {
+      kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
+      return kinds.get(kind) <= MAX_OF_KIND;
+    });
     this.active = this.results.length ? 0 : -1;
     const rows = this.results.map((result, i) => el("li", {
       role: "option", id: `result-${i}`, onpointerdown: (event) => { event.preventDefault(); this.choose(i); },
     }, el("span", { class: "what" }, `${result.kind} `), el("span", { class: "name" }, result.name), el("span", { class: "dim" }, ` ${result.note}`)));
     if (!rows.length && this.input.value.trim()) rows.push(el("li", { class: "dim" }, "nothing of that name or number"));
-    if (all.length > MAX_RESULTS) rows.push(el("li", { class: "dim" }, `and ${all.length - MAX_RESULTS} more`));
+    const left = all.length - this.results.length;
+    if (left) rows.push(el("li", { class: "dim" }, `and ${left} more: type more of the name`));
     replace(this.list, rows);
     this.list.hidden = !rows.length;
     this.input.setAttribute("aria-expanded", String(!this.list.hidden));
