@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mpkgraph.analysis.page.overlay import Category, Overlay, OverlayItem
-from mpkgraph.analysis.schedule.result import Schedule, StallRow
+from mpkgraph.analysis.schedule.result import Schedule
+from mpkgraph.analysis.schedule.rows import StallRow
 
 MAX_STALLS = 200
 """Events listed at most, those that cost most first."""
