@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 import pytest
@@ -157,3 +158,55 @@ def test_all_orders_of_a_small_graph():
     good = _report("fork_lcm_12_4_6", schedules=["exhaustive"])
     assert not good.fails
     assert good.outcomes[0].schedule == "all 1 orders that differ"
+
+
+NOT_FILLED = {"bad_map_output_replicated"}
+"""Runs whose outputs did not begin as NaN."""
+
+
+def test_what_an_h100_left_unwritten_stays_unwritten_here():
+    """The number of NaN elements by tensor, wherever runs.json has some."""
+    path = goldens.FOLDER / "gpu_runs" / "runs.json"
+    if not path.exists():
+        pytest.skip(goldens.ABSENT)
+    checked = 0
+    for name, runs in json.loads(path.read_text(encoding="utf-8")).items():
+        case = name.removeprefix("bad_")
+        counts = [
+            {tensor: x["nan"] for tensor, x in run.get("tensors", {}).items() if x["nan"]}
+            for run in runs
+        ]
+        if not name.startswith("bad_") or not any(counts) or name in NOT_FILLED:
+            continue
+        options = {"schedules": ["reversed"]}
+        if case == "alias_two_names":
+            options["given"] = [Given(aliases={"x_a_alias": "x_a"})]
+        elif case != "consumer_before_producer":
+            options["schedules"] = ["batched"]
+        else:
+            options["schedules"] = ["program"]
+        outcome = _report(case, **options).outcomes[0]
+        found = {x.name: x.difference.num_nan for x in outcome.verdicts if x.difference.num_nan}
+        for count in counts:
+            assert {k: v for k, v in found.items() if k in count} == count, name
+        checked += 1
+    assert checked >= 5
+
+
+def test_a_race_that_an_h100_lost_is_lost_here_by_rows():
+    """`waw_two_writers` was wrong in other rows each time: each row can be, alone."""
+    from mpkgraph.analysis.execution.schedulers import delaying
+    from mpkgraph.reference.interpreter.initial import Initial, InitialOptions
+    from mpkgraph.reference.interpreter.program import Program
+    from mpkgraph.reference.validation.check import Checker
+
+    if not goldens.index():
+        pytest.skip(goldens.ABSENT)
+    program = Program.of(contexts("bad/waw_two_writers-cc90"))
+    checker = Checker(program, Initial(program, InitialOptions()))
+    first = program.ranks[0].plans[0].operator.task_ids.tolist()
+    for row in (2, 3, 5):
+        outcome = checker.run(delaying([first[row]]), "one row late")
+        assert outcome.blame.tensor == "x_a"
+        assert outcome.blame.tiles == f"grid x = {row}"
+        assert [x.task_id for x in outcome.blame.tasks] == [first[row]]
