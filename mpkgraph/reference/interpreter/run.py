@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -46,14 +46,16 @@ def run_program(
     memories: Sequence[RankMemory],
     scheduler: Scheduler,
     *,
-    given: Iterable[str] = (),
+    skipped: Unexecuted | None = None,
 ) -> RunResult:
     """Run all ranks once on their memories, in the scheduler's order.
 
-    `given` are tensors whose values are right from the start, though a layer without a function
-    should write them.
+    `skipped` are operators that are passed over; None: those without a function, and what hangs
+    on them.
     """
-    return _Runner(program, memories, scheduler, unexecuted(program, given)).run()
+    if skipped is None:
+        skipped = unexecuted(program)
+    return _Runner(program, memories, scheduler, skipped).run()
 
 
 class _Runner:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 from mpkgraph.reference.interpreter.program import Program
 from mpkgraph.reference.table import unexecutable_types
+
+NONE_FAILING: Mapping[tuple[int, int], str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +61,14 @@ class Unexecuted:
         return tuple(x for x in self.operators if not x.reason.startswith("reads"))
 
 
-def unexecuted(program: Program, given: Iterable[str] = ()) -> Unexecuted:
+def unexecuted(
+    program: Program,
+    given: Iterable[str] = (),
+    failing: Mapping[tuple[int, int], str] = NONE_FAILING,
+) -> Unexecuted:
     """What has no function, and in program order all that reads what it should have written.
+
+    `failing` are further operators, by (rank, index), that can't be run, and why.
 
     A tensor that is unknown on one rank is unknown on all: they exchange values.
     """
@@ -69,7 +78,7 @@ def unexecuted(program: Program, given: Iterable[str] = ()) -> Unexecuted:
     found: list[Skipped] = []
     for rank in program.ranks:
         for plan in rank.order:
-            reason: str | None = None
+            reason = failing.get((rank.rank, plan.operator.index))
             if plan.function is None:
                 reason = reasons.get(plan.task_type, "there is no function of this task type")
             for slot in plan.slots:

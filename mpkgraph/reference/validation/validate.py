@@ -18,7 +18,6 @@ from mpkgraph.io.graph_hash import graph_sha256
 from mpkgraph.reference.interpreter.initial import Given, Initial, InitialOptions
 from mpkgraph.reference.interpreter.memory import RankMemory
 from mpkgraph.reference.interpreter.program import Program
-from mpkgraph.reference.interpreter.unknown import unexecuted
 from mpkgraph.reference.validation.check import Checker, Expected
 from mpkgraph.reference.validation.conflicts import conflicting_pairs
 from mpkgraph.reference.validation.limits import GivenLimits
@@ -137,7 +136,7 @@ class Validation:
         self.memories = self.checker.last
         whole = self.checker.expected
         self.reference = () if whole is None else whole.memories
-        skipped = unexecuted(self.program, self.checker.given_names)
+        skipped = self.checker.skipped
         return RunReport(
             name=self.name,
             graph_hashes={x.rank: graph_sha256(x.context.graph) for x in self.program.ranks},

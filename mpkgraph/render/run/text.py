@@ -259,8 +259,8 @@ def _skipped(out: TextWriter, skipped: Sequence[Skipped]) -> None:
     tasks = sum(x.num_tasks for x in skipped)
     out.line(
         f"  {out.style('not executed', fg='yellow')}  {count(tasks, 'task')} of "
-        f"{count(len(skipped), 'operator')}: no function for {', '.join(map(printable, types))}, "
-        "and what hangs on them"
+        f"{count(len(skipped), 'operator')}: {', '.join(map(printable, types))}, and what hangs on "
+        "them"
     )
     for x in causes[:MAX_WRONG]:
         out.line(f"    operator {x.operator} {printable(x.operator_name)}: {printable(x.reason)}")

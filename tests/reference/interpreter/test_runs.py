@@ -158,3 +158,15 @@ def test_types_without_a_function_are_said():
     assert found.tensors[0] == {"act", "out"}
     assert found.has(0, plan.operator.index)
     assert SimpleNamespace(n=found.num_tasks).n == 16
+
+
+def test_what_only_a_record_tells_is_not_executed_without_one():
+    from mpkgraph.analysis.verify.subjects import context_of
+
+    (with_record,) = _case("gpu/small_embed-cc90")
+    report = validate([context_of(with_record.graph)])
+    assert report.fails  # nothing could be checked
+    assert not report.outcomes[0].faults
+    (skipped,) = report.skipped
+    assert "param 0" in skipped.reason
+    assert not validate([with_record]).fails
