@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mpkgraph.diff.changes import EdgeChange, OrderChange, OrderKind
 from mpkgraph.diff.correspondence import Correspondence, find_correspondence
 from mpkgraph.diff.costs import compare_costs
 from mpkgraph.diff.edge_changes import EdgeComparer
+from mpkgraph.diff.equality import unequal_columns
 from mpkgraph.diff.folding import fold_edges, fold_operators, fold_orders, fold_tensors
 from mpkgraph.diff.in_place import with_common_operators
 from mpkgraph.diff.labels import ref_of
@@ -17,7 +19,7 @@ from mpkgraph.diff.operator_changes import OperatorComparer
 from mpkgraph.diff.options import DiffOptions
 from mpkgraph.diff.orders import Orders
 from mpkgraph.diff.overview import Overview, overview_of
-from mpkgraph.diff.result import DiffResult, EdgeChange, OrderChange, OrderKind, SideFacts
+from mpkgraph.diff.result import DiffResult, SideFacts
 from mpkgraph.diff.side import Side
 from mpkgraph.diff.splits import Regrouping, find_regroupings
 from mpkgraph.diff.whole import whole_changes
@@ -109,6 +111,9 @@ def _result(
         edges = EdgeComparer(comparer, comparer.touched(operators)).changes()
         edges = [x for x in edges if not (x.is_remote and "ranks" in ignored)]
     other = whole_changes(left, right, tasks, explained=bool(operators or tensors or edges))
+    if not (operators or tensors or edges or other or options.ignore):
+        # Hashes may collide: what is said to be equal is compared once more, value by value
+        other = unequal_columns(left, right, tasks, names)
     known = tasks.tasks[tasks.tasks >= 0]
     return DiffResult(
         left=_facts_of(left),

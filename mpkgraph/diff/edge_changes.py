@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 
 from mpkgraph.analysis.csr import IntArray
+from mpkgraph.diff.changes import Edge, EdgeChange
 from mpkgraph.diff.correspondence import Correspondence
 from mpkgraph.diff.edges import END, EdgeKey, find_edges
 from mpkgraph.diff.labels import label_of
 from mpkgraph.diff.operator_changes import End, OperatorComparer
-from mpkgraph.diff.result import Edge, EdgeChange
 from mpkgraph.diff.side import Side
 from mpkgraph.model import ids
 from mpkgraph.model.graph import UInt64Column

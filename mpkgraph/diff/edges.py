@@ -8,7 +8,7 @@ import numpy as np
 
 from mpkgraph.analysis.csr import Csr, IntArray, expand_ranges, unique_pairs
 from mpkgraph.catalog import EVENT_END_OF_TASK_GRAPH
-from mpkgraph.diff.result import Edge
+from mpkgraph.diff.changes import Edge
 from mpkgraph.diff.side import Side
 from mpkgraph.model.ids import event_ranks
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from mpkgraph.diff.changes import Change
 from mpkgraph.diff.names import TensorNames, joined, pair_slots
-from mpkgraph.diff.result import Change
 from mpkgraph.diff.side import Side
 from mpkgraph.model.operator import Operator, OperatorSlot
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 from mpkgraph.analysis.verify.context import VerifyContext
 from mpkgraph.analysis.verify.finding import Finding
 from mpkgraph.analysis.verify.run import verify
+from mpkgraph.diff.changes import FindingChange
 from mpkgraph.diff.compare import Comparison
-from mpkgraph.diff.result import FindingChange
 
 Key = tuple[object, ...]
 

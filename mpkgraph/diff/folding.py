@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from mpkgraph.analysis.layer_names import layer_number, without_layer_number
-from mpkgraph.diff.result import (
+from mpkgraph.diff.changes import (
     Change,
     EdgeChange,
     OperatorChange,

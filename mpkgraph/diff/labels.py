@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mpkgraph.diff.result import OperatorRef
+from mpkgraph.diff.changes import OperatorRef
 from mpkgraph.diff.side import Side
 
 

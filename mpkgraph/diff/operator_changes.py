@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from mpkgraph.diff.changes import Change, OperatorChange, OperatorKind, TensorChange, TileMove
 from mpkgraph.diff.correspondence import Correspondence
 from mpkgraph.diff.facts import compare_operators, effects_of, explains_tiles
 from mpkgraph.diff.labels import label_of, ref_of
@@ -13,7 +14,6 @@ from mpkgraph.diff.matching import Matching
 from mpkgraph.diff.moves import find_moved
 from mpkgraph.diff.names import TensorNames
 from mpkgraph.diff.orders import Orders
-from mpkgraph.diff.result import Change, OperatorChange, OperatorKind, TensorChange, TileMove
 from mpkgraph.diff.side import Side
 from mpkgraph.diff.splits import Regrouping
 from mpkgraph.diff.task_changes import TaskComparer

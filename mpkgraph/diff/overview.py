@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from mpkgraph.diff.changes import OperatorChange, OperatorRef, TensorChange
 from mpkgraph.diff.labels import ref_of
 from mpkgraph.diff.matching import Matching
-from mpkgraph.diff.result import OperatorChange, OperatorRef, TensorChange
 from mpkgraph.diff.side import Side
 
 Presence = Literal["both", "left", "right"]

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from mpkgraph.analysis.csr import IntArray
+from mpkgraph.diff.changes import Change
 from mpkgraph.diff.correspondence import Correspondence
 from mpkgraph.diff.names import TensorNames
-from mpkgraph.diff.result import Change
 from mpkgraph.diff.side import Side
 from mpkgraph.model.graph import SlotLayout
 from mpkgraph.model.operator import Operator

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
+from mpkgraph.diff.changes import TileMove
 from mpkgraph.diff.names import joined, pair_slots
-from mpkgraph.diff.result import TileMove
 from mpkgraph.model.operator import Operator, OperatorSlot
 
 MAX_TILES = 1 << 16

@@ -9,8 +9,8 @@ import numpy as np
 import orjson
 
 from mpkgraph.analysis.csr import IntArray
+from mpkgraph.diff.changes import Change
 from mpkgraph.diff.correspondence import Correspondence
-from mpkgraph.diff.result import Change
 from mpkgraph.diff.side import Side
 from mpkgraph.model.graph import ExtraField, TaskGraph
 from mpkgraph.model.ids import NUM_FIXED_TASKS

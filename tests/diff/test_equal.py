@@ -140,3 +140,19 @@ def test_independent_layers_in_another_order():
                 result, items = look(before, after, recorded=recorded)
                 assert result.is_equal, (str(golden), items)
     assert compared >= 10
+
+
+def test_hashes_that_collide_are_not_believed():
+    """Were all hashes of tiles the same, a tile elsewhere would still be found."""
+    graph = small_subjects()[0].graph
+    offsets = graph.tasks.slot_offsets.copy()
+    offsets[5] += 2
+    other = replace(graph, tasks=replace(graph.tasks, slot_offsets=offsets))
+    honest = Side.of(graph).hashes
+    same = replace(honest, tiles=np.zeros_like(honest.tiles))
+    sides = [Side.of(graph), Side.of(other).with_operators(Side.of(graph).operators)]
+    for side in sides:
+        side.__dict__["hashes"] = same
+    result = compare(*sides).result
+    assert not result.is_equal
+    assert [x.what for x in result.other] == ["column slot offsets"]

@@ -6,11 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from mpkgraph.diff.report import DiffReport
-from mpkgraph.diff.result import (
+from mpkgraph.diff.changes import (
     Change,
-    Cost,
-    DiffResult,
     Edge,
     EdgeChange,
     OperatorChange,
@@ -18,6 +15,8 @@ from mpkgraph.diff.result import (
     TensorChange,
     TileMove,
 )
+from mpkgraph.diff.report import DiffReport
+from mpkgraph.diff.result import Cost, DiffResult
 from mpkgraph.render.text import count, size
 
 SIGNS = {
@@ -61,8 +60,11 @@ def headline(result: DiffResult) -> str:
     if result.tensors:
         total = len({y for x in result.tensors for y in x.names or (x.left_name,)})
         parts.append(f"{count(total, 'tensor')} changed")
-    if result.own_events:
-        total = sum(x.num_alike for x in result.own_events)
+    events = result.own_events
+    if not result.operators and not result.tensors:
+        events = result.events  # what would explain them was left out
+    if events:
+        total = sum(x.num_alike for x in events)
         parts.append(f"events changed in {count(total, 'place')}")
     if result.num_lost_orders or result.num_new_orders:
         parts.append(f"orders -{result.num_lost_orders:,} +{result.num_new_orders:,}")
