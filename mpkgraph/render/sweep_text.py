@@ -50,7 +50,8 @@ def _table(result: SweepResult, points: Sequence[PointResult]) -> tuple[dict[str
     columns[_free(columns, "events")] = [x.num_events for x in points]
     columns[_free(columns, "depth")] = [x.depth for x in points]
     columns[_free(columns, "makespan")] = [_makespan(x) for x in points]
-    columns[_free(columns, "on")] = [_where(x) for x in points]
+    _add_unless_axis(columns, "workers", [x.graphs[0].num_workers for x in points])
+    _add_unless_axis(columns, "gpu", [x.graphs[0].gpu for x in points])
     if any(x.rules for x in points):
         columns[_free(columns, "rules")] = [_rules(x) for x in points]
     return (columns,)
@@ -66,6 +67,13 @@ def _add(
     """A column that is shown when it has anything unusual to say."""
     values = [of(x) for x in points]
     if any(x != usual for x in values):
+        columns[_free(columns, name)] = values
+
+
+def _add_unless_axis(columns: dict[str, Any], name: str, values: list[Any]) -> None:
+    """A column that an axis does not say already (`workers`, `target`)."""
+    shown = [[str(x).lower() for x in column] for column in columns.values()]
+    if [str(x) for x in values] not in shown:
         columns[_free(columns, name)] = values
 
 
@@ -85,11 +93,6 @@ def _makespan(point: PointResult) -> str:
     if point.hangs:
         return "hangs"
     return "unknown" if point.makespan_ns is None else time(point.makespan_ns)
-
-
-def _where(point: PointResult) -> str:
-    graph = point.graphs[0]
-    return f"{graph.num_workers} workers, {graph.gpu}"
 
 
 def _rules(point: PointResult) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +53,20 @@ def test_json(work, mpkgraph, golden):
     result = mpkgraph("verify", MLP, "--sweep", "tasks=32,64", "--sweep", "ranks=1", "--json")
     assert (result.code, result.err) == (0, "")
     golden("sweep/ranking.json", result.out)
+
+
+def test_the_guide_shows_what_is_printed(work, mpkgraph):
+    text = (pipes.EXAMPLES.parent / "docs" / "how-to" / "sweep.md").read_text(encoding="utf-8")
+    command, shown = re.search(
+        r"```sh\nmpkgraph (.*?)\n```\n\n```text\n(.*?)```", text, re.S
+    ).groups()
+
+    def known(output):
+        # Makespans, and places by them, change with every refinement of the cost model
+        rows = re.sub(r" +[\d.]+ [mun]?s ", " TIME ", output).splitlines()
+        return sorted(re.sub(r"^ +\d+ ", "", row) for row in rows)
+
+    assert known(mpkgraph(*shlex.split(command)).out) == known(shown)
 
 
 def test_failed_points(work, mpkgraph, golden):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from mpkgraph.pipeline.compile import CompileOptions
 from mpkgraph.sweep.evaluate import evaluate
 from mpkgraph.sweep.points import CheckOptions, SweepOptions, points_of
+from mpkgraph.sweep.result import RANK_BY, ranked
+from tests.pipelines import warned
 
 MLP = "examples/qwen3_mlp.py:build"
 PARALLEL = "examples/tensor_parallel.py:build"
@@ -81,13 +84,15 @@ def test_several_graphs_of_a_process(work, tmp_path):
     assert (stage / "compile2" / "task_graph_rank0.json").exists()
 
 
-def test_what_hangs_has_no_makespan(work, monkeypatch):
-    (point,) = points(MLP, "tasks=32")
-    from mpkgraph.analysis.schedule import run
-
-    monkeypatch.setattr(run, "find_hang", lambda *_: object())
-    result = evaluate(point)
-    assert (result.hangs, result.makespan_ns) == (True, None)
+def test_what_hangs_has_no_makespan_and_comes_last(work):
+    shutil.copy(Path(warned.__file__), "warned.py")
+    stuck, clean = map(evaluate, points("warned.py:stuck_event", "clean=no,yes"))
+    assert (stuck.hangs, stuck.makespan_ns) == (True, None)
+    assert [x["code"] for x in stuck.warnings] == ["stuck-event"]
+    assert not clean.hangs
+    assert clean.makespan_ns > 0
+    for rank_by in RANK_BY[:2]:
+        assert ranked([stuck, clean], rank_by) == (clean, stuck)
 
 
 def test_suppressed_findings(work):
