@@ -19,6 +19,12 @@ MLP = "examples/qwen3_mlp.py:build"
 SWEEP = ("--sweep", "tasks=32,48", "--sweep", "target=h100,a100")
 
 
+def timeless(text):
+    """Makespans left out: they change with every refinement of the cost model."""
+    text = re.sub(r"[\d.]+ [mun]?s\b", "    TIME", text)
+    return re.sub(r'("makespan_ns": |,3,)\d+', r"\g<1>0", text)
+
+
 @pytest.fixture
 def work(tmp_path, monkeypatch):
     folder = tmp_path / "work"
@@ -30,13 +36,13 @@ def work(tmp_path, monkeypatch):
 def test_ranking(work, mpkgraph, golden):
     result = mpkgraph("verify", MLP, *SWEEP, "--results", "out")
     assert (result.code, result.err) == (1, "")
-    golden("sweep/ranking.txt", result.out)
+    golden("sweep/ranking.txt", timeless(result.out))
     again = mpkgraph("verify", MLP, *SWEEP, "--results", "out", "--json")
     assert again.err == "mpkgraph: note: 4 of 4 points were known\n"
     assert Path("out/sweep.json").read_text() == again.out
     for form in ("csv", "json", "parquet"):
         assert mpkgraph("verify", MLP, *SWEEP, "--results", "out", "--table", f"x.{form}").code == 1
-    golden("sweep/ranking.csv", Path("x.csv").read_text())
+    golden("sweep/ranking.csv", timeless(Path("x.csv").read_text()))
     assert Path("x.json").read_text() == again.out
     pq = pytest.importorskip("pyarrow.parquet", reason="Parquet needs pyarrow")
     rows = pq.read_table("x.parquet").to_pylist()
@@ -52,19 +58,18 @@ def test_ranking(work, mpkgraph, golden):
 def test_json(work, mpkgraph, golden):
     result = mpkgraph("verify", MLP, "--sweep", "tasks=32,64", "--sweep", "ranks=1", "--json")
     assert (result.code, result.err) == (0, "")
-    golden("sweep/ranking.json", result.out)
+    golden("sweep/ranking.json", timeless(result.out))
 
 
 def test_the_guide_shows_what_is_printed(work, mpkgraph):
     text = (pipes.EXAMPLES.parent / "docs" / "how-to" / "sweep.md").read_text(encoding="utf-8")
     command, shown = re.search(
-        r"```sh\nmpkgraph (.*?)\n```\n\n```text\n(.*?)```", text, re.S
+        r"```sh\nmpkgraph (.*?)\n```\n\n```text\n(.*?)```", text, re.DOTALL
     ).groups()
 
     def known(output):
-        # Makespans, and places by them, change with every refinement of the cost model
-        rows = re.sub(r" +[\d.]+ [mun]?s ", " TIME ", output).splitlines()
-        return sorted(re.sub(r"^ +\d+ ", "", row) for row in rows)
+        # ... and places by them
+        return sorted(re.sub(r"^ +\d+ ", "", row) for row in timeless(output).splitlines())
 
     assert known(mpkgraph(*shlex.split(command)).out) == known(shown)
 
@@ -72,7 +77,7 @@ def test_the_guide_shows_what_is_printed(work, mpkgraph):
 def test_failed_points(work, mpkgraph, golden):
     result = mpkgraph("verify", "traps.py:trap", "--sweep", "kind=good,raise,refused", "-j", "1")
     assert result.code == 3
-    golden("sweep/failed.txt", result.out)
+    golden("sweep/failed.txt", timeless(result.out))
 
 
 def test_compile_keeps_graphs(work, mpkgraph):
