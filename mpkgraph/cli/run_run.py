@@ -29,13 +29,15 @@ def run_pipelines(request: VerifyRequest, run: RunRequest, output: Output) -> in
     """Answer `verify --run`, `--replay`, `--against` and `--reduce`; the exit code."""
     if output.form not in {"text", "json"}:
         raise UsageError(f"a run is told as text or json, not as {output.form}")
-    _check_torch()
+    check_torch()
     from mpkgraph.reference.validation.stored import is_saved
 
     if len(request.sources) == 1 and run.against is not None and is_saved(request.sources[0]):
         from mpkgraph.reference.validation.between import compare_saved
 
-        return _render([compare_saved(request.sources[0], run.against, _limits(run))], output)
+        return render_reports(
+            [compare_saved(request.sources[0], run.against, limits_of(run))], output
+        )
     sources = SourceReader(request, executes=True)
     pipelines = list(sources.pipelines())
     if run.reduce is not None:
@@ -53,7 +55,7 @@ def run_pipelines(request: VerifyRequest, run: RunRequest, output: Output) -> in
             save_run(Path(run.save), validation, report)
         if run.heat_map is not None:
             _draw(Path(run.heat_map), report)
-    code = _render(reports, output)
+    code = render_reports(reports, output)
     # A script's own assertions are part of the verdict
     return WRONG if sources.late_errors else code
 
@@ -73,7 +75,7 @@ def list_tasks(request: VerifyRequest, output: Output) -> None:
         output.write_text(tasks_text)
 
 
-def _check_torch() -> None:
+def check_torch() -> None:
     import os
     from importlib.util import find_spec
 
@@ -90,7 +92,7 @@ def _check_torch() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
-def _limits(run: RunRequest) -> GivenLimits:
+def limits_of(run: RunRequest) -> GivenLimits:
     from mpkgraph.reference.validation.limits import GivenLimits
 
     return GivenLimits.parse(run.rtol, run.atol)
@@ -188,7 +190,7 @@ def _draw(path: Path, report: RunReport) -> None:
     sys.stderr.write(f"mpkgraph: nothing is wrong by tile: {path} was not drawn\n")
 
 
-def _render(reports: Sequence[RunReport], output: Output) -> int:
+def render_reports(reports: Sequence[RunReport], output: Output) -> int:
     if output.form == "json":
         from mpkgraph.render.run.json_form import run_json
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
+from mpkgraph.cli.gpu_options import GpuRequest, VerifyCommand, gpu_options
 from mpkgraph.cli.options import (
     ARGUMENTS,
-    ScriptCommand,
     reading_options,
     script_options,
     target_options,
@@ -21,7 +21,7 @@ SEVERITIES = ("error", "warning", "advice")
 
 
 @click.command(
-    cls=ScriptCommand,
+    cls=VerifyCommand,
     short_help="Find what is wrong with a task graph or pipeline.",
     options_metavar="[OPTIONS]",
 )
@@ -72,6 +72,7 @@ SEVERITIES = ("error", "warning", "advice")
 @click.option("--explain", metavar="RULE", help="Say what a rule finds and why, and draw it.")
 @click.option("--list-rules", is_flag=True, help="List all rules.")
 @run_options
+@gpu_options
 @target_options
 @script_options
 @reading_options
@@ -104,7 +105,8 @@ def verify(ctx: click.Context, /, **options: Any) -> int:
     SOURCE is a task_graph_rank{N}.json (plain, .gz, .zst, or - for standard input), a directory
     (all ranks together), or a pipeline that is planned first: a script (its arguments follow after
     --; it is run, so verify only what you trust), a function (module:function or
-    file.py:function), or a record (pipeline_rank{N}.json). With --run it is executed too.
+    file.py:function), or a record (pipeline_rank{N}.json). With --run it is executed too,
+    with --run gpu by Mirage on this machine's GPU.
 
     Exit codes: 0 nothing found, 1 findings as bad as --fail-on, 2 wrong usage, 3 input that can't
     be read or planned.
@@ -112,10 +114,10 @@ def verify(ctx: click.Context, /, **options: Any) -> int:
     from mpkgraph.cli.verify_run import VerifyRequest, run_verify
 
     swept = take_sweep(ctx, options)
-    run = RunRequest.take(options)
+    run, gpu = RunRequest.take(options), GpuRequest.take(options)
     request = VerifyRequest(arguments=ctx.meta[ARGUMENTS], **options)
     if swept["sweep"]:
         from mpkgraph.cli.sweep_run import SweepRequest, run_verify_sweep
 
         return run_verify_sweep(request, run, SweepRequest(**swept))
-    return run_verify(request, run)
+    return run_verify(request, run, gpu)

@@ -12,6 +12,7 @@ from mpkgraph.analysis.verify.report import CheckedPipeline, VerifyReport, check
 from mpkgraph.analysis.verify.rule import Severity
 from mpkgraph.analysis.verify.run import Suppress, find_rules, select_rules
 from mpkgraph.analysis.verify.suppression import InlineComments, SuppressedAt
+from mpkgraph.cli.gpu_options import GpuRequest
 from mpkgraph.cli.output import Output
 from mpkgraph.cli.run_options import RunRequest
 from mpkgraph.cli.verify_request import VerifyRequest
@@ -26,7 +27,9 @@ FINDINGS = 1
 __all__ = ["VerifyRequest", "run_verify"]
 
 
-def run_verify(request: VerifyRequest, run: RunRequest | None = None) -> int:
+def run_verify(
+    request: VerifyRequest, run: RunRequest | None = None, gpu: GpuRequest | None = None
+) -> int:
     """Answer one `mpkgraph verify`; the exit code."""
     form = request.chosen_form
     path = None if request.output == STDIN else request.output
@@ -40,6 +43,10 @@ def run_verify(request: VerifyRequest, run: RunRequest | None = None) -> int:
         list_tasks(request, output)
         return 0
     _check_overwrite(request)
+    if run is not None and gpu is not None and gpu.is_asked:
+        from mpkgraph.cli.gpu_verify import run_verify_gpu
+
+        return run_verify_gpu(request, run, gpu, output)
     if run is not None and run.is_asked:
         from mpkgraph.cli.run_run import run_pipelines
 

@@ -48,6 +48,8 @@ _LAST_WORDS = (
 _FRAME = re.compile(r'\s+File "')
 _OUR_FRAME = re.compile(r'\s+File "(?:<string>|[^"]*[/\\]mpkgraph[/\\](?:mirage|pipeline)[/\\])')
 _CRASH_NOISE = re.compile(r"Extension modules: |Current thread |Fatal Python error: |Traceback \(")
+_COMMAND = re.compile(r"\['[^']*nvcc', ")
+"""Mirage prints nvcc's command; it is in the report."""
 _NO_MEMORY = re.compile(r"std::bad_alloc|MemoryError|Cannot allocate memory", re.IGNORECASE)
 _NO_GPU_MEMORY = re.compile(r"CUDA out of memory|OutOfMemoryError|cudaErrorMemoryAllocation")
 _NVCC_KILLED = re.compile(r"\bKilled\b|signal 9|out of memory|Cannot allocate memory")
@@ -172,11 +174,8 @@ def _launch(result: ChildResult, _limit: float | None) -> MpkGraphError | None:
             "gpu-memory" if memory else "cuda-error",
             f"the launch failed on the GPU: {text}",
             where=_site(result),
-            remedy=None
-            if memory
-            else "mpkgraph verify names what kernels can't take; --sanitize shows the access",
+            remedy=None if memory else "--sanitize memcheck shows the access",
             log=result.log,
-            details=tail(result.log),
         )
     if hung is not None:
         return mirage_error(
@@ -282,7 +281,7 @@ def tail(log: Path, lines: int = TAIL_LINES) -> tuple[str, ...]:
             skipping = _OUR_FRAME.match(line) is not None
         elif not line.startswith("    "):
             skipping = _CRASH_NOISE.match(line) is not None
-        if not skipping and line.strip():
+        if not skipping and line.strip() and not _COMMAND.match(line):
             found.append(line.rstrip()[:LINE_LIMIT])
     return tuple(found[-lines:])
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mpkgraph.analysis.verify.run import verify
+from mpkgraph.analysis.verify.subjects import context_of
 from mpkgraph.errors import MpkGraphError
 from mpkgraph.io.reader import read_graph
 from mpkgraph.mirage.compile import (
@@ -37,6 +39,7 @@ from mpkgraph.model.record import PipelineRecord
 from mpkgraph.pipeline.compile import CompileOptions
 from mpkgraph.pipeline.target import Target
 
+MAX_REASONS = 4
 LAUNCH_LIMIT_S = 20.0
 """A graph takes milliseconds; a launch that takes so long hangs."""
 SANITIZER_LAUNCH_LIMIT_S = 300.0
@@ -52,6 +55,8 @@ class RunOptions:
     launch_limit_s: float = LAUNCH_LIMIT_S
     limit_s: float | None = DEFAULT_LIMIT_S
     """For the whole process, nvcc included."""
+    poison: bool = True
+    """Fill what is only written with NaN before each run, so that what stays unwritten shows."""
     profile: bool = False
     """Compile with Mirage's profiler and keep what it measured."""
     sanitize: str | None = None
@@ -87,7 +92,7 @@ class GraphRun:
     outputs: Path
     """Attached tensors after the first run, and buffers that the kernel allocated."""
     poisoned: tuple[str, ...]
-    """Tensors that held NaN (integers: -1) before the run."""
+    """Tensors and buffers that held NaN (integers: -1) before each run."""
     buffers: tuple[str, ...]
     milliseconds: tuple[float, ...]
     """By run, between events before and after the launch on its stream."""
@@ -97,13 +102,22 @@ class GraphRun:
 
 
 @dataclass(frozen=True)
+class HungGraph:
+    """A graph whose launch did not end."""
+
+    graph: TaskGraph
+    record: PipelineRecord | None
+    hang: Hang
+
+
+@dataclass(frozen=True)
 class GpuRun:
-    """What running came to: graphs that ran, or a hang."""
+    """What running came to: graphs that ran, and the one that hung."""
 
     graphs: tuple[GraphRun, ...]
     notes: tuple[str, ...]
     staging: Path
-    hang: Hang | None = None
+    hung: HungGraph | None = None
     num_sanitizer_errors: int | None = None
     sanitizer_lines: tuple[str, ...] = ()
 
@@ -145,6 +159,7 @@ def run_on_gpu(
             "repeat": chosen.repeat,
             "limit_s": SANITIZER_LAUNCH_LIMIT_S if prefix else chosen.launch_limit_s,
             "profile": chosen.profile,
+            "poison": chosen.poison,
         },
     )
     result = run_child(
@@ -161,34 +176,54 @@ def run_on_gpu(
 def _outcome(result: ChildResult, staging: Path, options: RunOptions) -> GpuRun:
     graphs = child_graphs(result)
     runs = {int(x["index"]): x.fields for x in result.of_kind("run")}
-    hung = result.last("hung")
-    error: MpkGraphError | None = None
-    if hung is None and (not runs or has_failed(result)):
-        error = explain(result, limit_s=options.limit_s)
-        if isinstance(error, MirageError) and error.kind == "no-graph" and graphs:
-            error.what = "the script compiled its pipeline and never launched it"
-            error.remedy = "It has to call run_test_mode(), run() or the kernel"
     errors, lines = _sanitized(result) if options.sanitize else (None, ())
-    if error is not None and not errors:
+    hung = _hung(result, graphs)
+    if hung is None and (not runs or has_failed(result)):
+        error = _error(result, graphs, options)
+        if errors:
+            error.details = (f"compute-sanitizer: {errors:,} errors", *lines, *error.details)
         raise error
-    hang = None
-    if hung is not None and hung.get("index") is not None:
-        graph = next(x for x in graphs if x.index == hung["index"])
-        hang = diagnose_hang(
-            read_graph(graph.graph_path), graph.record(), hung.get("counters"), graph.rank
-        )
-    elif hung is not None:
-        raise explain(result)
     notes = [str(x["text"]) for x in result.of_kind("note")]
     late = late_note(result)
     return GpuRun(
         graphs=tuple(_graph_run(x, runs[x.index]) for x in graphs if x.index in runs),
         notes=tuple(dict.fromkeys([*notes, *([late] if late else [])])),
         staging=staging,
-        hang=hang,
+        hung=hung,
         num_sanitizer_errors=errors,
         sanitizer_lines=lines,
     )
+
+
+def _hung(result: ChildResult, graphs: Sequence[ChildGraph]) -> HungGraph | None:
+    message = result.last("hung")
+    if message is None:
+        return None
+    graph = next((x for x in graphs if x.index == message.get("index")), None)
+    if graph is None:
+        raise explain(result)
+    read, record = read_graph(graph.graph_path), graph.record()
+    return HungGraph(read, record, diagnose_hang(read, record, message.get("counters")))
+
+
+def _error(result: ChildResult, graphs: Sequence[ChildGraph], options: RunOptions) -> MpkGraphError:
+    """Why there is no result; what static verify says of a graph that died on the GPU."""
+    error = explain(result, limit_s=options.limit_s)
+    if not isinstance(error, MirageError):
+        return error
+    if error.kind == "no-graph" and graphs:
+        error.what = "the script compiled its pipeline and never launched it"
+        error.remedy = "It has to call run_test_mode(), run() or the kernel"
+    elif error.kind == "cuda-error" and graphs:
+        error.details = tuple(static_reasons(graphs[-1]))
+    return error
+
+
+def static_reasons(graph: ChildGraph) -> list[str]:
+    """What static verify says of a graph, a line a finding, the worst first."""
+    found = verify([context_of(read_graph(graph.graph_path), graph.record())]).findings
+    told = [x for x in found if x.severity != "advice"][:MAX_REASONS]
+    return [f"verify: {x.rule.code} {x.rule.name}: {x.message}" for x in told]
 
 
 def _graph_run(graph: ChildGraph, fields: Mapping[str, Any]) -> GraphRun:

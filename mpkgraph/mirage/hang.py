@@ -35,6 +35,8 @@ MAX_OPERATORS = 6
 class Unfinished:
     """An operator of which tasks could run and some had not finished."""
 
+    operator: int
+    """Its index."""
     name: str
     num_tasks: int
     num_begun: int
@@ -176,7 +178,11 @@ def _unfinished(
         seen = int(counted[events].sum())
         late = int(begun.sum()) - seen
         if late > 0:
-            found.append(Unfinished(_name(operator), operator.num_tasks, int(begun.sum()), late))
+            found.append(
+                Unfinished(
+                    operator.index, _name(operator), operator.num_tasks, int(begun.sum()), late
+                )
+            )
     return tuple(found)
 
 

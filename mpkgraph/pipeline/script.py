@@ -25,7 +25,7 @@ from mpkgraph.pipeline.standin.session import Executor, Session, StopScriptError
 from mpkgraph.pipeline.target import Target
 from mpkgraph.pipeline.user_code import (
     is_function,
-    load_callable,
+    load_function,
     read_script,
     run_as_main,
     shown,
@@ -136,7 +136,7 @@ def run_function(
     folder = Path(module).absolute().parent if is_file else Path.cwd()
 
     def run(session: Session, kernel_class: type[PersistentKernel]) -> None:
-        function = load_callable(module, function_name, is_file=is_file)
+        function = load_function(module, function_name, is_file=is_file)
         arguments = bind_parameters(function, settings)
         if not takes_kernel(function):
             function(**arguments)

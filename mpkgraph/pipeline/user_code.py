@@ -52,7 +52,7 @@ def run_as_main(script: Path, source: bytes) -> None:
     exec(code, vars(module))  # noqa: S102  running the user's script is what this is for
 
 
-def load_callable(module: str, function: str, *, is_file: bool) -> Callable[..., Any]:
+def load_function(module: str, function: str, *, is_file: bool) -> Callable[..., Any]:
     if is_file:
         loaded = _load_file(Path(module))
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -157,7 +158,10 @@ def test_the_whole_group_is_killed(tmp_path, monkeypatch):
     assert result.timed_out
     assert result.returncode < 0
     status = Path(f"/proc/{beside.read_text()}/stat")
-    assert not status.exists() or status.read_text().split()[2] == "Z"
+    until = time.monotonic() + 20  # a busy machine takes its time over it
+    while status.exists() and status.read_text().split()[2] != "Z":
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 def test_an_error_here_kills_the_child(tmp_path, monkeypatch):

@@ -171,6 +171,7 @@ class _Run:
         self._differing: list[dict[str, Any]] = []
         names = frozenset() if state.record is None else only_written(state.record)
         self._poisoned = names & set(self._attached)
+        self._is_poisoned = bool(options.get("poison", True))
         if self._library is not None and self._library.mpkgraph_prepare() != 0:
             self._library = None
 
@@ -189,7 +190,7 @@ class _Run:
         if number:
             for name, value in self._before.items():
                 self._attached[name].copy_(value)
-        if not self._options.get("poison", True):
+        if not self._is_poisoned:
             return
         for name in self._poisoned:
             _bytes(self._torch, self._attached[name]).fill_(NAN_BYTE)
@@ -227,7 +228,7 @@ class _Run:
             index=self._state.index,
             milliseconds=[round(x, 4) for x in times],
             differing=self._differing,
-            poisoned=sorted(self._poisoned),
+            poisoned=sorted({*self._poisoned, *self._buffers()}) if self._is_poisoned else [],
             buffers=sorted(self._buffers()),
             device=self._torch.cuda.get_device_name(0),
             profile=None if file is None else str(file),

@@ -15,7 +15,7 @@ from mpkgraph.pipeline.function_parameters import bind_parameters, takes_kernel
 from mpkgraph.pipeline.target import Target
 from mpkgraph.pipeline.user_code import (
     is_function,
-    load_callable,
+    load_function,
     read_script,
     run_as_main,
     shown,
@@ -62,7 +62,7 @@ def run_source(request: ChildRequest, mirage: Any, recording: Recording, target:
         return
     module, _, name = request.source.rpartition(":")
     sys.argv = [module]
-    function = load_callable(module, name, is_file=module.endswith(".py"))
+    function = load_function(module, name, is_file=module.endswith(".py"))
     arguments = bind_parameters(function, request.settings)
     if not takes_kernel(function):
         function(**arguments)

@@ -13,6 +13,10 @@ SCALE = 0.02
 """Standard deviation of made-up numbers: as in a fresh model, nothing overflows."""
 
 
+NO_MEMORY = 1 << 20
+"""An address where there is none: Mirage's core takes no null, and reads nothing there."""
+
+
 @dataclass(frozen=True)
 class Shape:
     """All that Mirage's Python and its generator ask of a torch tensor, without memory."""
@@ -25,7 +29,7 @@ class Shape:
         return self.strides
 
     def data_ptr(self) -> int:
-        return 0
+        return NO_MEMORY
 
 
 def materialise(spec: TensorSpec, *, fill: bool) -> Any:
