@@ -29,7 +29,8 @@ def attach(kernel, name, *dims):
 
 
 def small_k(kernel):
-    x, w, out = attach(kernel, "x", 8, 64), attach(kernel, "w", 512, 64), attach(kernel, "out", 8, 512)
+    x, w = attach(kernel, "x", 8, 64), attach(kernel, "w", 512, 64)
+    out = attach(kernel, "out", 8, 512)
     kernel.linear_layer(input=x, weight=w, output=out, grid_dim=(8, 1, 1), block_dim=(256, 1, 1))
 
 
