@@ -30,8 +30,11 @@ from mpkgraph.pipeline.compiled import make_folder
 from mpkgraph.reference.interpreter.buffer import Buffer, OutsideError
 from mpkgraph.reference.interpreter.initial import Given
 from mpkgraph.reference.interpreter.memory import RankMemory
+from mpkgraph.reference.interpreter.operators import OperatorPlan
+from mpkgraph.reference.interpreter.program import Program
 from mpkgraph.reference.interpreter.roles import reference_order
-from mpkgraph.reference.interpreter.run import run_program
+from mpkgraph.reference.interpreter.run import CAUGHT, run_program
+from mpkgraph.reference.interpreter.whole import whole_call
 from mpkgraph.reference.validation.limits import GivenLimits, Limits
 from mpkgraph.reference.validation.result import RunOutcome, RunReport
 from mpkgraph.reference.validation.stored import MANIFEST, SCHEMA, load_tensors, rank_file
@@ -41,6 +44,7 @@ MAX_OUTCOMES = 2
 """Later runs that came out otherwise are told one by one up to so many."""
 MAX_FINDINGS = 4
 META = "meta:"
+AGAINST = "whole layers, those of the GPU on its own inputs where these are still there"
 NAN_NOTE = (
     "NaN came out: the GPU's memory was full of NaN where nobody had written. With --no-poison you "
     "see whether a kernel reads that"
@@ -156,13 +160,15 @@ class _Check:
         for title, tensors in held:
             memory = self._memory(tensors)
             wider = dataclasses.replace(checker, limits=self.limits)
-            outcomes.append(wider.verdict(on_gpu, [memory], expected, title, 0.0))
+            own = own_results(program, memory)
+            right = dataclasses.replace(expected, given=[own])
+            outcomes.append(wider.verdict(on_gpu, [memory], right, title, 0.0))
         return RunReport(
             name=self.validation.name,
             graph_hashes={self.run.rank: graph_sha256(self.run.graph)},
             seed=0,
             source="those of the GPU before its first run",
-            against="whole layers",
+            against=AGAINST,
             outcomes=tuple(outcomes),
             skipped=checker.skipped.operators,
             notes=(
@@ -271,6 +277,48 @@ class _Check:
         middle = times[len(times) // 2]
         best = f"{times[0]:.3f} ms at best, {middle:.3f} ms in the middle"
         return [f"{best} of {len(times)} {launches} on {self.run.device}"]
+
+
+def own_results(program: Program, memory: RankMemory) -> dict[str, Any]:
+    """By tensor what its layer makes of the inputs that the memory holds.
+
+    Only where these are what the layer read: no later layer has overwritten them, and none works
+    in place. An error is then of that layer, and not of those before it.
+    """
+    order = reference_order(program.ranks[0])
+    writers: dict[str, list[int]] = {}
+    for place, plan in enumerate(order):
+        for name in _names(plan, writes=True):
+            writers.setdefault(name, []).append(place)
+    found: dict[str, Any] = {}
+    for place, plan in enumerate(order):
+        reads, writes = _names(plan, writes=False), _names(plan, writes=True)
+        is_late = any(max(writers.get(name, [-1])) > place for name in reads)
+        is_alone = all(writers[name] == [place] for name in writes)
+        shared = any(memory.buffers[x].is_shared for x in writes if x in memory.buffers)
+        if plan.function is None or is_late or not is_alone or reads & writes or shared:
+            continue
+        buffers = dict(memory.buffers)
+        for name in writes & set(buffers):
+            old = buffers[name]
+            buffers[name] = Buffer.new(name, old.type_name, old.num_bytes)
+        scratch = RankMemory(memory.shapes, buffers, memory.meta)
+        try:
+            for subtask in range(plan.operator.num_subtasks):
+                plan.function.run(whole_call(program, [scratch], 0, plan, subtask))
+            found.update({name: scratch.whole(name) for name in writes & set(buffers)})
+        except (*CAUGHT, OutsideError):
+            continue
+    return found
+
+
+def _names(plan: OperatorPlan, *, writes: bool) -> set[str]:
+    return {
+        name
+        for slot in plan.slots
+        for name in slot.base_ptrs
+        if ((slot.is_output or slot.effect.writes) if writes else slot.effect.reads)
+    }
 
 
 def _count(number: int, what: str) -> str:

@@ -16,6 +16,7 @@ from mpkgraph.mirage.hang import diagnose_hang  # noqa: E402
 from mpkgraph.pipeline import TensorSpec  # noqa: E402
 from mpkgraph.planner.plan import plan  # noqa: E402
 from mpkgraph.reference.validation.validate import Validation  # noqa: E402
+from tests import goldens  # noqa: E402
 from tests.pipelines import warned  # noqa: E402
 from tests.pipelines.kit import record_of  # noqa: E402
 
@@ -183,3 +184,50 @@ def test_sanitizer_is_told(chain, tmp_path):
     )
     (report,) = check_gpu_run(gpu, NAME)
     assert "compute-sanitizer found 2 errors: Invalid read; at x" in report.notes
+
+
+def test_a_layer_is_held_against_its_own_inputs(chain, tmp_path):
+    """What came wrong into a layer is not its fault."""
+
+    def spoil(tensors):
+        tensors["mid"][2] *= 2
+        w, mid = tensors["w"].float(), tensors["mid"].float()
+        right = mid * torch.rsqrt(mid.square().mean(-1, keepdim=True) + 1e-6) * w
+        tensors["out"].copy_(right.to(torch.bfloat16))
+
+    report = checked(ran(chain, tmp_path, spoil))
+    assert {x.name: x.passes for x in report.outcomes[1].verdicts} == {"mid": False, "out": True}
+
+
+@pytest.mark.skipif(not goldens.FOLDER.is_dir(), reason=goldens.ABSENT)
+@pytest.mark.parametrize("case", ["small_rmsnorm", "small_linear_residual", "small_newtensor"])
+def test_what_an_h100_made(case, tmp_path):
+    """Real values pass, and no longer when they are moved."""
+    from safetensors.torch import load_file
+
+    from mpkgraph.io.record import read_record
+
+    values = load_file(str(goldens.FOLDER / "gpu_runs" / f"{case}.safetensors"))
+    record = read_record(next((goldens.FOLDER / "gpu" / f"{case}-cc90").glob("pipeline*")))
+    for kind, file in (("in.", "inputs"), ("out.", "outputs")):
+        chosen = {k.removeprefix(kind): v for k, v in values.items() if k.startswith(kind)}
+        save_file(chosen, str(tmp_path / f"{file}.safetensors"))
+    run = GraphRun(
+        graph=plan(record).graph,
+        record=record,
+        rank=0,
+        index=0,
+        folder=tmp_path,
+        inputs=tmp_path / "inputs.safetensors",
+        outputs=tmp_path / "outputs.safetensors",
+        poisoned=(),
+        buffers=(),
+        milliseconds=(1.0,),
+        differences=(),
+        device="an H100",
+    )
+    assert checked(run).outcomes[1].passes
+    moved = load_file(str(run.outputs))
+    moved["out"][0, 0] += 1
+    save_file(moved, str(run.outputs))
+    assert not checked(run).outcomes[1].passes

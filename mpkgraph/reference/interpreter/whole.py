@@ -75,19 +75,20 @@ def _layer(
         return
     try:
         for subtask in range(plan.operator.num_subtasks):
-            plan.function.run(_whole_call(program, reference.memories, position, plan, subtask))
+            plan.function.run(whole_call(program, reference.memories, position, plan, subtask))
     except CAUGHT as error:
         text = str(error).strip().partition("\n")[0] or type(error).__name__
         reference.failures[rank.rank, plan.operator.index] = text
 
 
-def _whole_call(
+def whole_call(
     program: Program,
     memories: Sequence[RankMemory],
     position: int,
     plan: OperatorPlan,
     subtask: int,
 ) -> TaskCall:
+    """The call that does a whole layer at once on what the memories hold."""
     rank = program.ranks[position]
     views = [_whole(rank, memories[position], plan, slot) for slot in plan.slots]
     peers: Mapping[int, tuple[Any, ...]] = {}
