@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mpkgraph.catalog import DEFAULT
+from mpkgraph.catalog import DEFAULT, Catalog, catalog_for
 from mpkgraph.catalog.registered import REGISTERED_TASKS
+from mpkgraph.errors import GraphReadError
 from mpkgraph.io.atomic import atomic_file
 from mpkgraph.io.cache import default_directory
 from mpkgraph.io.reader import read_graph
@@ -326,9 +327,10 @@ def _finish(
 ) -> MirageResult:
     """Compare all, then write all."""
     tasks = with_custom_tasks(REGISTERED_TASKS, options.tasks)
+    catalog = _catalog(diagnosis)
     finished: list[tuple[Compiled, MirageGraph, ChildGraph, bytes | None, ChildResult]] = []
     for result, graphs in children:
-        planner = ProcessPlanner(tasks, DEFAULT)
+        planner = ProcessPlanner(tasks, catalog)
         for graph in graphs:
             compiled, about, planned = _compared(graph, planner)
             finished.append((compiled, about, graph, planned, result))
@@ -347,6 +349,17 @@ def _finish(
         mirage=diagnosis.facts.mirage,
         graphs=tuple(x for _, x in placed),
     )
+
+
+def _catalog(diagnosis: Diagnosis) -> Catalog:
+    """The enums of the Mirage that is used; the built-in ones where its header can't be read."""
+    found = diagnosis.facts.mirage
+    if found is None or found.root is None:
+        return DEFAULT
+    try:
+        return catalog_for(found.root)
+    except GraphReadError:
+        return DEFAULT
 
 
 def _compared(

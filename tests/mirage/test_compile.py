@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mpkgraph.cli.main import run
-from tests.mirage.conftest import FAKE
+from tests.mirage.conftest import FAKE, PROBED
 
 GRAPH, RECORD, SOURCE = "task_graph_rank0.json", "pipeline_rank0.json", "test_rank0.cu"
 
@@ -230,9 +230,11 @@ def test_without_nvcc_only_the_graph(compile_, monkeypatch, home):
 
 def test_auto_takes_what_works(mpkgraph, home, folder, monkeypatch):
     monkeypatch.setenv("MIRAGE_HOME", str(home))
+    found = dict(PROBED)
+    monkeypatch.setattr("mpkgraph.mirage.facts.probe", lambda *_: (found, None))
     with_mirage = mpkgraph("compile", "pipes.py:norm", "--backend", "auto", "--host-only")
     assert with_mirage.out.startswith("by Mirage 0.0.fake, in ")
-    monkeypatch.setenv("FAKE_MIRAGE", "missing@import")
+    found["mirage"] = {"ok": False, "error": "ImportError: no", "module": "cuda"}
     planned = mpkgraph("compile", "pipes.py:norm", "--backend", "auto", "--dry-run")
     assert planned.code == 0
     assert "planned: Mirage can't be used here (import mirage: " in planned.err
@@ -245,6 +247,7 @@ def test_auto_without_mirage_plans(mpkgraph, folder):
 
 
 def test_import_that_fails_is_told_before(mpkgraph, home, folder, monkeypatch):
+    pytest.importorskip("torch")
     monkeypatch.setenv("FAKE_MIRAGE", "missing@import")
     result = mpkgraph("compile", "pipes.py:norm", "--backend", "mirage", "--mirage-home", home)
     assert result.code == 2

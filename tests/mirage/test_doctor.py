@@ -13,6 +13,7 @@ import pytest
 from mpkgraph.mirage.doctor import diagnose
 from mpkgraph.mirage.facts import Facts
 from mpkgraph.mirage.find import find_mirage
+from tests.mirage.conftest import PROBED
 
 WORKING = Facts(
     mirage=None,
@@ -125,7 +126,8 @@ def test_a_core_that_is_not_built(home):
     assert "pip install -e ." in diagnosis.blockers("graph")[0].remedy
 
 
-def test_quirks_are_told(mpkgraph, home):
+def test_quirks_are_told(mpkgraph, home, monkeypatch):
+    monkeypatch.setattr("mpkgraph.mirage.facts.probe", lambda *_: (PROBED, None))
     result = mpkgraph("compile", "--doctor", "--mirage-home", home, "--json")
     checks = {x["name"]: x for x in result.json["checks"]}
     assert "is_test_mode, which it never sets" in checks["test-mode-unset"]["found"]
