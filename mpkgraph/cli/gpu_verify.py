@@ -39,6 +39,10 @@ def run_verify_gpu(request: VerifyRequest, run: RunRequest, gpu: GpuRequest, out
         raise UsageError(f"a run is told as text or json, not as {output.form}")
     if not request.sources:
         raise UsageError("there is nothing to run", remedy="Give a script, a function or a record")
+    if (request.world_size or 1) > 1 or request.all_ranks:
+        raise UsageError("one GPU is used, for one rank", remedy="Run it without --world-size")
+    if request.meta:
+        raise UsageError("--meta gives tensors no values to run on", remedy="Leave it out")
     check_torch()
     home = None if request.mirage_home is None else Path(request.mirage_home)
     options = plan_options(request, emit=frozenset(), stdout=sys.stderr)

@@ -38,6 +38,8 @@ def test_run_gpu_is_short(arguments, where, sources):
         (("--measure", "x.npy"), "--measure is for a run on the GPU"),
         (("--where", "gpu"), "--where does nothing without --run"),
         (("--run", "gpu", "--seed", "1"), "--seed is for a run without a GPU"),
+        (("--run", "gpu", "--world-size", "2"), "one GPU is used, for one rank"),
+        (("--run", "gpu", "--meta"), "--meta gives tensors no values"),
         (("--run", "gpu", "--format", "sarif"), "a run is told as text or json"),
     ],
 )
