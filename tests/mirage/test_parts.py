@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mpkgraph.errors import PipelineError
 from mpkgraph.mirage import kernel_cache, process
+from mpkgraph.mirage.compare import compare, graph_bytes, plan_like
 from mpkgraph.mirage.failure import tail
 from mpkgraph.mirage.hang import diagnose_hang
 from mpkgraph.mirage.kernel_cache import KernelCache, kernel_key
@@ -20,7 +22,7 @@ from mpkgraph.mirage.poison import only_written
 from mpkgraph.mirage.process import run_child
 from mpkgraph.mirage.protocol import Channel, ChildRequest, parse_message
 from mpkgraph.model import ids
-from mpkgraph.planner.plan import plan
+from mpkgraph.planner.plan import ProcessPlanner, plan
 from tests.pipelines import warned
 from tests.pipelines.kit import record_of
 from tests.pipelines.table import PIPELINES
@@ -253,3 +255,25 @@ def test_only_what_nobody_reads_first_is_poisoned(chain):
 def test_python_of_the_child_is_ours():
     assert Path(process.PACKAGE_ROOT, "mpkgraph", "mirage").is_dir()
     assert sys.executable
+
+
+def test_comparison(chain):
+    record, graph = chain
+    planned, error = plan_like(ProcessPlanner(), record)
+    text = graph_bytes(graph)
+    assert error is None
+    assert compare(text, planned, None).equal is True
+    other = text.replace(b'"variant_id": 0', b'"variant_id": 3', 3)
+    found = compare(other, planned, None)
+    assert found.equal is False
+    assert found.differences[-1].endswith("variant_id: Mirage has 3, the planner 0")
+    assert compare(text, None, None).equal is None
+    assert compare(text, None, PipelineError("no")).differences == ("no",)
+
+
+def test_comparison_where_mirage_reads_what_it_never_wrote():
+    planned, _ = plan_like(ProcessPlanner(), record_of(warned.map_past_rank))
+    text = graph_bytes(planned.graph).replace(b'"offset": 0', b'"offset": 8', 1)
+    found = compare(text, planned, None)
+    assert "as was to be expected" in found.what
+    assert "map-past-rank" in found.what
