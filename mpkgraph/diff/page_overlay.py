@@ -8,14 +8,14 @@ from typing import Final
 import numpy as np
 
 from mpkgraph.analysis.page.overlay import Category, Overlay, OverlayItem
-from mpkgraph.diff.result import (
+from mpkgraph.diff.changes import (
     Change,
-    DiffResult,
     EdgeChange,
     OperatorChange,
     OrderChange,
     TensorChange,
 )
+from mpkgraph.diff.result import DiffResult
 from mpkgraph.model.operator import OperatorSet
 
 NAME: Final = "diff"
