@@ -38,6 +38,10 @@ def evaluate(point: Point, stage: Path | None = None) -> PointResult:
     tables below `dataset`. **A script or function is run, with all that its code may do.**
     """
     result = PointResult(point.name, point.key, point.values)
+    if Path(point.folder).is_dir():
+        # Elsewhere (a job's own copy on a cluster) the process is where the files are
+        os.chdir(point.folder)
+    folder = str(Path.cwd())
     with opened_files() as opened:
         try:
             result = _evaluate(point, result, stage)
@@ -50,14 +54,11 @@ def evaluate(point: Point, stage: Path | None = None) -> PointResult:
             text = f"an internal error: {type(error).__name__}: {error}. Please report it"
             found = PointError("internal", text, traceback.format_exc())
             result = dataclasses.replace(result, error=found)
-        sources = source_digests(opened, point.folder, _named_files(point))
+        sources = source_digests(opened, folder, _named_files(point, folder))
     return dataclasses.replace(result, sources=sources)
 
 
 def _evaluate(point: Point, result: PointResult, stage: Path | None) -> PointResult:
-    if Path(point.folder).is_dir():
-        # Elsewhere (a job's own copy on a cluster) the process is where the files are
-        os.chdir(point.folder)
     compiled = compile_pipelines(point.sources, point.plan)
     ways, comments = _ways_to_suppress(point.check)
     pipelines = list(
@@ -187,7 +188,7 @@ def _error(error: MpkGraphError, point: Point) -> PointError:
     return PointError(kind, str(error), shown)  # type: ignore[arg-type]
 
 
-def _named_files(point: Point) -> Sequence[str]:
+def _named_files(point: Point, folder: str) -> Sequence[str]:
     """The files that the user named: those of a pipeline that could not be opened count as well."""
     names = (x.rpartition(":")[0] if ".py:" in x else x for x in point.sources)
-    return [str(Path(point.folder, x)) for x in names]
+    return [str(Path(folder, x)) for x in names]

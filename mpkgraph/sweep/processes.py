@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +125,7 @@ class WorkerProcess:
 
 def run_in_processes(
     points: Iterable[Point], store: Store, jobs: int, timeout: float | None = None
-) -> Iterator[PointResult]:
+) -> Generator[PointResult, None, None]:
     """Results as they come, each kept in the store before it is given.
 
     Ending the iterator early (an interrupt, say) ends all processes.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import atexit
 import dataclasses
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ _processes: list[WorkerProcess] = []
 
 def run_on_ray(
     points: Sequence[Point], store: Store, address: str, timeout: float | None, nodes: set[str]
-) -> Iterator[PointResult]:
+) -> Generator[PointResult, None, None]:
     """Results as they come, each kept in the store before it is given; `nodes` grows.
 
     Ending the iterator early cancels what has not run. A connection that the caller has made is

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import contextlib
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,17 +74,19 @@ def sweep(
         store.prepare()
     done = num_known
     failed = sum(x is not None and x.error is not None for x in found.values())
-    for result in _evaluated(missing, store, chosen, nodes):
-        found[result.name] = result
-        done += 1
-        failed += result.error is not None
-        progress(done, len(points), failed)
+    # Closed in any case: an interrupt ends what still runs
+    with contextlib.closing(_evaluated(missing, store, chosen, nodes)) as results:
+        for result in results:
+            found[result.name] = result
+            done += 1
+            failed += result.error is not None
+            progress(done, len(points), failed)
     axes = parse_axes(options.sweep, Swept(options.sources, tuple(options.plan.arguments)))
-    results = [x for x in (found[point.name] for point in points) if x is not None]
+    ordered = [x for x in (found[point.name] for point in points) if x is not None]
     ranking = SweepResult(
         pipeline=", ".join(options.sources),
         axes=tuple((axis.label, axis.values) for axis in axes),
-        points=ranked(results, chosen.rank_by),
+        points=ranked(ordered, chosen.rank_by),
         rank_by=chosen.rank_by,
         fail_on=chosen.fail_on,
         fail_on_warnings=chosen.fail_on_warnings,
@@ -93,7 +96,7 @@ def sweep(
 
 def _evaluated(
     points: Sequence[Point], store: Store, run: RunOptions, nodes: set[str]
-) -> Iterator[PointResult]:
+) -> Generator[PointResult, None, None]:
     if run.ray is not None:
         from mpkgraph.sweep.ray_cluster import run_on_ray
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -118,6 +119,16 @@ def test_errors_are_results(work):
     }
     assert "not today" in kinds["raise"].message
     assert "ValueError: not today" in kinds["raise"].traceback
+
+
+def test_where_the_users_folder_is_not(work):
+    """On a machine of a cluster, which has a copy of it as its working folder."""
+    (point,) = points(MLP, "tasks=32")
+    here = evaluate(point)
+    elsewhere = evaluate(dataclasses.replace(point, folder=str(work / "gone")))
+    assert elsewhere.error is None
+    assert elsewhere.sources == here.sources
+    assert set(here.sources) == {"examples/common.py", "examples/qwen3_mlp.py"}
 
 
 def test_a_bug_of_ours_is_a_row_that_says_so(work, monkeypatch):
