@@ -1,7 +1,8 @@
 """`python -m benchmarks.diffs`: how exactly `diff` names seeded edits, and how long it takes.
 
-One edit at a time goes into a good pipeline at random, which is planned anew; what tests/diff makes
-of the report is a table on the terminal, and with `--write-docs` in docs/diff-exactness.md.
+One edit at a time goes into a good pipeline at random, which is planned anew; what
+tests/analysis/diff makes of the report is a table on the terminal, and with `--write-docs` in
+docs/diff-exactness.md.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ import orjson
 from benchmarks.decoder import DecoderSpec, scaled_spec
 from benchmarks.generate import WRITE_BUFFER_BYTES, generate
 from benchmarks.report import Table, markdown, print_table, write_between_marks
-from mpkgraph.diff.compare import compare
-from mpkgraph.diff.patch import apply_patch, canonical_sha256, make_patch
-from mpkgraph.diff.side import Side
+from mpkgraph.analysis.diff.compare import compare
+from mpkgraph.analysis.diff.patch import apply_patch, canonical_sha256, make_patch
+from mpkgraph.analysis.diff.side import Side
 from mpkgraph.io.reader import read_graph
 from mpkgraph.model.graph import TaskGraph
 from mpkgraph.views.operators import recover_operators
-from tests.diff.edits import EDITS, EditResult, EditTally, run_edit
+from tests.analysis.diff.edits import EDITS, EditResult, EditTally, run_edit
 from tests.mutations.subjects import model_subjects, small_subjects
 
 PAGE = Path(__file__).parents[1] / "docs" / "diff-exactness.md"

@@ -17,6 +17,7 @@ from mpkgraph._version import __version__
 if TYPE_CHECKING:
     from mpkgraph.api import (
         compile,  # noqa: A004
+        diff,
         operators,
         read,
         read_all,
@@ -46,6 +47,7 @@ __all__ = [
     "Tile",
     "__version__",
     "compile",
+    "diff",
     "operators",
     "plan",
     "read",
@@ -68,6 +70,7 @@ _HOMES = {
     "TaskGraph": ("mpkgraph.model.graph", "TaskGraph"),
     "Tile": ("mpkgraph.model.tile", "Tile"),
     "compile": ("mpkgraph.api", "compile"),
+    "diff": ("mpkgraph.api", "diff"),
     "operators": ("mpkgraph.api", "operators"),
     "plan": ("mpkgraph.planner.plan", "plan"),
     "read": ("mpkgraph.api", "read"),

@@ -16,12 +16,12 @@ from mpkgraph.model.record import PipelineRecord
 
 if TYPE_CHECKING:
     from mpkgraph.analysis.cost.model import CostModel
+    from mpkgraph.analysis.diff.report import DiffReport
     from mpkgraph.analysis.page import Overlay
     from mpkgraph.analysis.schedule.result import Schedule
     from mpkgraph.analysis.summary import Summary
     from mpkgraph.analysis.verify.context import VerifyContext, VerifyOptions
     from mpkgraph.analysis.verify.run import VerifyResult
-    from mpkgraph.diff.report import DiffReport
     from mpkgraph.pipeline.compile import CompileResult
 
 PathLike = str | os.PathLike[str]
@@ -269,7 +269,7 @@ def diff(
 
     Each side is a graph, a record (which is planned first), several of these (ranks of one
     pipeline), or the path of a graph, of a directory of them, or of a record. `only` and `ignore`
-    hold levels and aspects of `mpkgraph.diff.options`.
+    hold levels and aspects of `mpkgraph.analysis.diff.options`.
 
     >>> old, new = (
     ...     compile("examples/rmsnorm.py:build", target="h100", settings={"rows": n})
@@ -281,9 +281,9 @@ def diff(
     Raises UsageError for a word that is no level or aspect, GraphReadError for what can't be read,
     PipelineError for a pipeline that Mirage refuses.
     """
-    from mpkgraph.diff.options import DiffOptions
-    from mpkgraph.diff.report import compare_ranks, report_of
-    from mpkgraph.diff.side import Side
+    from mpkgraph.analysis.diff.options import DiffOptions
+    from mpkgraph.analysis.diff.report import compare_ranks, report_of
+    from mpkgraph.analysis.diff.side import Side
 
     options = DiffOptions.of_words(only, ignore, ignore_names=ignore_names)
     sides, names = [], []

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from mpkgraph.analysis.diff.compare import Comparison
+from mpkgraph.analysis.diff.result import Cost
 from mpkgraph.analysis.verify.context import VerifyContext
 from mpkgraph.cli.diff_request import DiffRequest
-from mpkgraph.diff.compare import Comparison
-from mpkgraph.diff.result import Cost
 from mpkgraph.errors import UsageError
 
 NS_PER_US = 1000.0

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mpkgraph.analysis.diff.options import DiffOptions
 from mpkgraph.cli.diff_request import DiffRequest
 from mpkgraph.cli.output import Output
-from mpkgraph.diff.options import DiffOptions
 from mpkgraph.errors import UsageError
 from mpkgraph.io.identical import same_sha256
 from mpkgraph.io.source import STDIN
 from mpkgraph.render.escape import printable
 
 if TYPE_CHECKING:
+    from mpkgraph.analysis.diff.compare import Comparison
+    from mpkgraph.analysis.diff.report import DiffReport
+    from mpkgraph.analysis.diff.side import Side
     from mpkgraph.analysis.verify.report import Pipeline
-    from mpkgraph.diff.compare import Comparison
-    from mpkgraph.diff.report import DiffReport
-    from mpkgraph.diff.side import Side
 
 DIFFERENT = 1
 """Exit code when the sides differ."""
@@ -42,7 +42,7 @@ def run_diff(request: DiffRequest) -> int:
     path = None if request.output == STDIN else request.output
     report, comparisons = _report(request, options)
     if request.patch is not None:
-        from mpkgraph.diff.patch_file import save_patches
+        from mpkgraph.analysis.diff.patch_file import save_patches
 
         save_patches(comparisons, request.patch)
     if request.draw is not None:
@@ -53,7 +53,7 @@ def run_diff(request: DiffRequest) -> int:
 
 def _apply(request: DiffRequest, patch: str) -> int:
     """`--apply`: the right graph of a patch, from the left one."""
-    from mpkgraph.diff.patch_file import apply_patches, load_patches
+    from mpkgraph.analysis.diff.patch_file import apply_patches, load_patches
     from mpkgraph.io.writer import save_graph
 
     if request.output is None:
@@ -105,7 +105,7 @@ def _check(request: DiffRequest, form: str) -> None:
 
 
 def _report(request: DiffRequest, options: DiffOptions) -> tuple[DiffReport, list[Comparison]]:
-    from mpkgraph.diff.report import DiffReport, compare_ranks, report_of
+    from mpkgraph.analysis.diff.report import DiffReport, compare_ranks, report_of
 
     if request.draw is not None:
         from mpkgraph.render.graphviz import format_of
@@ -122,7 +122,7 @@ def _report(request: DiffRequest, options: DiffOptions) -> tuple[DiffReport, lis
     left, right = (_sides(x) for x in pipelines)
     comparisons = compare_ranks(left, right, options)
     if request.findings:
-        from mpkgraph.diff.findings import with_findings
+        from mpkgraph.analysis.diff.findings import with_findings
 
         comparisons = with_findings(comparisons, pipelines[0].ranks, pipelines[1].ranks)
     if request.makespan:
@@ -170,7 +170,7 @@ def _has_graphs(folder: str) -> bool:
 
 
 def _sides(pipeline: Pipeline) -> Mapping[int, Side]:
-    from mpkgraph.diff.side import Side
+    from mpkgraph.analysis.diff.side import Side
 
     several = len(pipeline.ranks) > 1
     return {

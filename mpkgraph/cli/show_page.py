@@ -47,10 +47,10 @@ def run_page(request: ShowRequest, options: LoadOptions, schedule: Schedule | No
 
 def _differences(left: str, options: LoadOptions, right: Loaded) -> Overlay:
     """What differs from the graph `left`, which is read like the other one."""
+    from mpkgraph.analysis.diff.compare import compare
+    from mpkgraph.analysis.diff.page_overlay import diff_overlay
+    from mpkgraph.analysis.diff.side import Side
     from mpkgraph.analysis.page.page import page_title
-    from mpkgraph.diff.compare import compare
-    from mpkgraph.diff.page_overlay import diff_overlay
-    from mpkgraph.diff.side import Side
 
     # of a folder the same rank; of a file whatever rank it is
     rank = right.graph.rank if Path(left).is_dir() else None

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from mpkgraph.render.escape import printable
 
 if TYPE_CHECKING:
+    from mpkgraph.analysis.diff.report import DiffReport
     from mpkgraph.analysis.summary_result import Summary
     from mpkgraph.analysis.verify.run import VerifyResult
-    from mpkgraph.diff.report import DiffReport
     from mpkgraph.model.graph import TaskGraph
 
 MAX_ROWS = 40

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import mpkgraph
-from mpkgraph.api import diff
+from mpkgraph import diff
 from mpkgraph.model.graph import TaskGraph
 from mpkgraph.render.notebook import MAX_ROWS, text_html
 

@@ -6,10 +6,10 @@ import html
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
-from mpkgraph.diff.changes import OperatorChange, OperatorRef
-from mpkgraph.diff.overview import Overview, Row
-from mpkgraph.diff.report import DiffReport
-from mpkgraph.diff.result import Cost, DiffResult, SideFacts
+from mpkgraph.analysis.diff.changes import OperatorChange, OperatorRef
+from mpkgraph.analysis.diff.overview import Overview, Row
+from mpkgraph.analysis.diff.report import DiffReport
+from mpkgraph.analysis.diff.result import Cost, DiffResult, SideFacts
 from mpkgraph.render.diff import words
 from mpkgraph.render.diff.page import SCRIPT, STYLE
 from mpkgraph.render.escape import printable

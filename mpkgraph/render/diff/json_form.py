@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mpkgraph.diff.report import DiffReport
+from mpkgraph.analysis.diff.report import DiffReport
 from mpkgraph.render.verify.json_form import json_bytes
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import graphviz
 
-from mpkgraph.diff.changes import OperatorChange
-from mpkgraph.diff.overview import Overview, Row
-from mpkgraph.diff.result import DiffResult
+from mpkgraph.analysis.diff.changes import OperatorChange
+from mpkgraph.analysis.diff.overview import Overview, Row
+from mpkgraph.analysis.diff.result import DiffResult
 from mpkgraph.render import palette
 from mpkgraph.render.diff import words
 from mpkgraph.render.dot_text import FONT, FONT_SIZE, SMALL, html_text, plain_text, tooltip_text

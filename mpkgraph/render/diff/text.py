@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from mpkgraph.diff.changes import EdgeChange, OperatorChange
-from mpkgraph.diff.report import DiffReport
-from mpkgraph.diff.result import DiffResult, SideFacts
+from mpkgraph.analysis.diff.changes import EdgeChange, OperatorChange
+from mpkgraph.analysis.diff.report import DiffReport
+from mpkgraph.analysis.diff.result import DiffResult, SideFacts
 from mpkgraph.render.diff import words
 from mpkgraph.render.escape import printable
 from mpkgraph.render.text import TextWriter, count

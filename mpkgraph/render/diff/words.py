@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from mpkgraph.diff.changes import (
+from mpkgraph.analysis.diff.changes import (
     Change,
     Edge,
     EdgeChange,
@@ -15,8 +15,8 @@ from mpkgraph.diff.changes import (
     TensorChange,
     TileMove,
 )
-from mpkgraph.diff.report import DiffReport
-from mpkgraph.diff.result import Cost, DiffResult
+from mpkgraph.analysis.diff.report import DiffReport
+from mpkgraph.analysis.diff.result import Cost, DiffResult
 from mpkgraph.render.text import count, size
 
 SIGNS = {

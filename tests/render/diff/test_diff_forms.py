@@ -9,10 +9,10 @@ from html.parser import HTMLParser
 
 import pytest
 
-from mpkgraph.diff.compare import compare
-from mpkgraph.diff.options import DiffOptions
-from mpkgraph.diff.report import DiffReport
-from mpkgraph.diff.side import Side
+from mpkgraph.analysis.diff.compare import compare
+from mpkgraph.analysis.diff.options import DiffOptions
+from mpkgraph.analysis.diff.report import DiffReport
+from mpkgraph.analysis.diff.side import Side
 from mpkgraph.model.record import LayerCall
 from mpkgraph.planner.plan import plan
 from mpkgraph.render.diff.html import report_html
