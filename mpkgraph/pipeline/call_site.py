@@ -35,6 +35,8 @@ def user_site() -> CallSite | None:
             return None  # `python -c`, which is how a process of ours starts
         module = frame.f_globals.get("__name__", "")
         if module not in BETWEEN and not f"{module}.".startswith(OURS):
+            if f"{module}.".startswith("mpkgraph."):
+                return None  # asked by a command: no line of the user's led here
             return CallSite(frame.f_code.co_filename, frame.f_lineno)
         frame = frame.f_back
     return None

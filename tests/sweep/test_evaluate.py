@@ -121,6 +121,11 @@ def test_errors_are_results(work):
     assert "ValueError: not today" in kinds["raise"].traceback
 
 
+def test_an_error_names_no_line_of_ours(work):
+    (point,) = points(MLP, "workers=200")
+    assert evaluate(point).error.message.startswith("200 workers leave no SM of 132")
+
+
 def test_where_the_users_folder_is_not(work):
     """On a machine of a cluster, which has a copy of it as its working folder."""
     (point,) = points(MLP, "tasks=32")
