@@ -262,12 +262,12 @@ class TaskGraph:
         return f"<TaskGraph {self.source.path or ''}: {counts}>".replace(" :", ":")
 
     def _repr_html_(self) -> str:
-        from mpkgraph.render.notebook import graph_html
+        from mpkgraph.notebook import graph_html
 
         return graph_html(self)
 
     def _repr_svg_(self) -> str | None:
-        from mpkgraph.render.notebook import graph_svg
+        from mpkgraph.notebook import graph_svg
 
         return graph_svg(self)
 

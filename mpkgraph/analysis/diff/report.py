@@ -39,7 +39,7 @@ class DiffReport:
         return max((x.num_differences for x in self.results), default=0) + ranks
 
     def _repr_html_(self) -> str:
-        from mpkgraph.render.notebook import diff_html
+        from mpkgraph.notebook import diff_html
 
         return diff_html(self)
 

@@ -35,7 +35,7 @@ class VerifyResult:
     """`findings` before repeats are counted with the first: what a baseline is made of."""
 
     def _repr_html_(self) -> str:
-        from mpkgraph.render.notebook import findings_html
+        from mpkgraph.notebook import findings_html
 
         return findings_html(self)
 

@@ -13,9 +13,9 @@ import pytest
 import mpkgraph
 from mpkgraph import diff
 from mpkgraph.model.graph import TaskGraph
-from mpkgraph.render.notebook import MAX_ROWS, text_html
+from mpkgraph.notebook import MAX_ROWS, text_html
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[1] / "examples"
 HOSTILE = "<script>alert(1)</script>&\"'\x1b[31m\u202e"
 
 
