@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from mpkgraph.cli.options import ARGUMENTS, ScriptCommand, script_options, target_options
+from mpkgraph.cli.paths import NamedPath
 from mpkgraph.cli.sweep_options import sweep_options, take_sweep
 
 
@@ -20,7 +21,7 @@ from mpkgraph.cli.sweep_options import sweep_options, take_sweep
     "-o",
     "--output-dir",
     metavar="DIR",
-    type=click.Path(file_okay=False),
+    type=NamedPath(file_okay=False),
     help="Where graphs and records go (default: where the script says with "
     "compile(output_dir=...), else the working folder).",
 )

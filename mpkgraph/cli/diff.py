@@ -13,6 +13,7 @@ from mpkgraph.cli.options import (
     several_reading_options,
     target_options,
 )
+from mpkgraph.cli.paths import NamedPath
 
 FORMATS = ("text", "json", "html", "dot")
 
@@ -67,20 +68,20 @@ FORMATS = ("text", "json", "html", "dot")
 @click.option(
     "--patch",
     metavar="FILE",
-    type=click.Path(dir_okay=False),
+    type=NamedPath(dir_okay=False),
     help="Write there what turns the left graph into the right one, for --apply.",
 )
 @click.option(
     "--apply",
     "apply_",
     metavar="PATCH",
-    type=click.Path(dir_okay=False),
+    type=NamedPath(dir_okay=False),
     help="Apply a patch to LEFT and write the right graph to -o FILE.",
 )
 @click.option(
     "--draw",
     metavar="FILE",
-    type=click.Path(dir_okay=False),
+    type=NamedPath(dir_okay=False),
     help="Draw both graphs as one: green is new, red is gone, amber differs (.dot, .svg, .png, "
     ".pdf).",
 )
@@ -126,7 +127,7 @@ FORMATS = ("text", "json", "html", "dot")
     "-o",
     "--output",
     metavar="FILE",
-    type=click.Path(dir_okay=False),
+    type=NamedPath(dir_okay=False),
     help="Write there instead of standard output.",
 )
 @click.option(

@@ -12,14 +12,15 @@ import click
 
 from mpkgraph._version import __version__
 from mpkgraph.cli.lazy_commands import LazyCommands
+from mpkgraph.cli.start import EXIT_INTERRUPTED
 from mpkgraph.errors import MpkGraphError
 
 COMPLETION_VARIABLE = "_MPKGRAPH_COMPLETE"
-EXIT_INTERRUPTED = 130
 EXIT_UNREADABLE = 3
 EXIT_WRONG_USAGE = 2
 
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+_PATH_ERRORS = {errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR}
 
 
 @click.group(
@@ -80,7 +81,7 @@ def run(argv: list[str] | None = None) -> int:
         )
         return EXIT_UNREADABLE
     except OSError as error:
-        if error.errno not in _DISK_ERRORS:
+        if error.errno not in _DISK_ERRORS | _PATH_ERRORS:
             raise
         where = f"{error.filename}: " if error.filename else ""
         reason = (error.strerror or str(error)).lower()

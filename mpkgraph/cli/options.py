@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from mpkgraph.cli.paths import NamedPath
 from mpkgraph.errors import UsageError
 
 PARTNERS = {
@@ -155,7 +156,7 @@ def schedule_options(command: Command) -> Command:
             ),
             click.option(
                 "--profile",
-                type=click.Path(),
+                type=NamedPath(),
                 metavar="FILE",
                 help="Durations that Mirage's profiler measured: its trace or its tensor (.npy).",
             ),
@@ -168,13 +169,13 @@ def schedule_options(command: Command) -> Command:
             ),
             click.option(
                 "--trace",
-                type=click.Path(dir_okay=False),
+                type=NamedPath(dir_okay=False),
                 metavar="FILE",
                 help="Write the schedule for ui.perfetto.dev (x.perfetto-trace).",
             ),
             click.option(
                 "--gantt",
-                type=click.Path(dir_okay=False),
+                type=NamedPath(dir_okay=False),
                 metavar="FILE",
                 help="Write a chart of the schedule (x.svg).",
             ),
@@ -189,7 +190,7 @@ def reading_options(command: Command) -> Command:
     return click.option(
         "--record",
         metavar="FILE",
-        type=click.Path(),
+        type=NamedPath(),
         help="The pipeline record of the graph (default: pipeline_rank{N}.json beside it).",
     )(several_reading_options(command))
 
@@ -236,7 +237,7 @@ def output_options(command: Command) -> Command:
                 "-o",
                 "--output",
                 metavar="FILE",
-                type=click.Path(dir_okay=False),
+                type=NamedPath(dir_okay=False),
                 help="Write there instead of standard output.",
             ),
             click.option(

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from mpkgraph.cli.paths import NamedPath
 from mpkgraph.errors import UsageError
 
 SCHEDULES = (
@@ -97,7 +98,7 @@ def run_options(command: Command) -> Command:
             click.option(
                 "--inputs",
                 metavar="FILE",
-                type=click.Path(),
+                type=NamedPath(),
                 help="Input tensors: .safetensors, .pt or a directory of --save. What is not there "
                 "comes from the script, or is made up.",
             ),
@@ -130,20 +131,20 @@ def run_options(command: Command) -> Command:
             click.option(
                 "--against",
                 metavar="FILE",
-                type=click.Path(),
+                type=NamedPath(),
                 help="Compare with the tensors of another run instead: a directory of --save, "
                 ".safetensors or .pt.",
             ),
             click.option(
                 "--save",
                 metavar="DIR",
-                type=click.Path(file_okay=False),
+                type=NamedPath(file_okay=False),
                 help="Save all tensors of the run there, with a manifest.",
             ),
             click.option(
                 "--heat-map",
                 metavar="FILE",
-                type=click.Path(dir_okay=False),
+                type=NamedPath(dir_okay=False),
                 help="Draw the error of the first wrong tensor by tile: .png or .svg (needs "
                 "matplotlib), or .html.",
             ),
@@ -162,7 +163,7 @@ def run_options(command: Command) -> Command:
             click.option(
                 "--reduce",
                 metavar="FILE.py",
-                type=click.Path(dir_okay=False),
+                type=NamedPath(dir_okay=False),
                 help="Write the smallest script that still shows what is wrong.",
             ),
         )

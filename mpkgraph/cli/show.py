@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from mpkgraph.cli.options import check_partners, output_options, reading_options, schedule_options
+from mpkgraph.cli.paths import NamedPath
 from mpkgraph.cli.request import LISTS, ShowRequest
 
 
@@ -75,7 +76,7 @@ from mpkgraph.cli.request import LISTS, ShowRequest
 @click.option(
     "-d",
     "--draw",
-    type=click.Path(dir_okay=False),
+    type=NamedPath(dir_okay=False),
     metavar="FILE",
     help="Draw with Graphviz: FILE ends in .dot, .svg, .png or .pdf.",
 )
@@ -96,7 +97,7 @@ from mpkgraph.cli.request import LISTS, ShowRequest
 )
 @click.option(
     "--tiles",
-    type=click.Path(dir_okay=False),
+    type=NamedPath(dir_okay=False),
     metavar="FILE",
     help="Draw the tiles of the --operator on its tensors: FILE ends in .svg, .png or .pdf. "
     "--task marks some.",
@@ -104,7 +105,7 @@ from mpkgraph.cli.request import LISTS, ShowRequest
 @click.option(
     "--html",
     "html",
-    type=click.Path(dir_okay=False),
+    type=NamedPath(dir_okay=False),
     metavar="FILE",
     help="Write one HTML page to look around in, for any browser, without a network.",
 )
@@ -120,14 +121,14 @@ from mpkgraph.cli.request import LISTS, ShowRequest
 @click.option(
     "--overlay",
     multiple=True,
-    type=click.Path(dir_okay=False),
+    type=NamedPath(dir_okay=False),
     metavar="FILE",
     help="Colour the page by a value or category for each task (JSON, see the docs). Repeatable.",
 )
 @click.option(
     "-x",
     "--extract",
-    type=click.Path(dir_okay=False),
+    type=NamedPath(dir_okay=False),
     metavar="FILE",
     help="Write the selection as a new, valid, renumbered graph file.",
 )

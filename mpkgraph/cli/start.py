@@ -9,6 +9,7 @@ import sys
 import threading
 from typing import NoReturn
 
+EXIT_INTERRUPTED = 130
 COLLECT_AFTER = 200_000
 """Objects between two walks of the garbage collector. Importing makes tens of thousands of them,
 none to be freed, and by default they are walked again and again: a tenth of a short command."""
@@ -17,9 +18,12 @@ none to be freed, and by default they are walked again and again: a tenth of a s
 def main(argv: list[str] | None = None) -> NoReturn:
     """The console script: `cli.main.main`, sooner."""
     gc.set_threshold(COLLECT_AFTER)
-    from mpkgraph.cli.main import run
+    try:
+        from mpkgraph.cli.main import run
 
-    code = run(argv)
+        code = run(argv)
+    except KeyboardInterrupt:  # `run` answers it too, once it is imported
+        code = EXIT_INTERRUPTED
     if _may_end_at_once():
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):

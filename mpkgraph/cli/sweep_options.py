@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from mpkgraph.cli.paths import NamedPath
 from mpkgraph.errors import UsageError
 
 RANK_BY = ("findings", "makespan", "tasks", "events", "depth")
@@ -51,20 +52,20 @@ def sweep_options(command: Command) -> Command:
             click.option(
                 "--results",
                 metavar="DIR",
-                type=click.Path(file_okay=False),
+                type=NamedPath(file_okay=False),
                 help="Keep each point of a sweep there; a further run does only what is missing.",
             ),
             click.option(
                 "--table",
                 metavar="FILE",
                 multiple=True,
-                type=click.Path(dir_okay=False),
+                type=NamedPath(dir_okay=False),
                 help="Write a sweep's ranking as x.csv, x.parquet or x.json. Repeatable.",
             ),
             click.option(
                 "--dataset",
                 metavar="DIR",
-                type=click.Path(file_okay=False),
+                type=NamedPath(file_okay=False),
                 help="Add the tables of all graphs of a sweep to this Parquet dataset.",
             ),
             click.option(

@@ -13,6 +13,7 @@ from mpkgraph.cli.options import (
     script_options,
     target_options,
 )
+from mpkgraph.cli.paths import NamedPath
 from mpkgraph.cli.run_options import RunRequest, run_options
 from mpkgraph.cli.sweep_options import sweep_options, take_sweep
 
@@ -54,19 +55,19 @@ SEVERITIES = ("error", "warning", "advice")
 @click.option(
     "--baseline",
     metavar="FILE",
-    type=click.Path(dir_okay=False),
+    type=NamedPath(dir_okay=False),
     help="Leave out the findings that this file knows.",
 )
 @click.option(
     "--write-baseline",
     metavar="FILE",
-    type=click.Path(dir_okay=False),
+    type=NamedPath(dir_okay=False),
     help="Write the findings there as known, and exit with 0.",
 )
 @click.option(
     "--tiles",
     metavar="DIR",
-    type=click.Path(file_okay=False),
+    type=NamedPath(file_okay=False),
     help="Draw the tiles that findings are about into this folder (SVG).",
 )
 @click.option("--explain", metavar="RULE", help="Say what a rule finds and why, and draw it.")
@@ -89,7 +90,7 @@ SEVERITIES = ("error", "warning", "advice")
     "-o",
     "--output",
     metavar="FILE",
-    type=click.Path(dir_okay=False),
+    type=NamedPath(dir_okay=False),
     help="Write there instead of standard output.",
 )
 @click.option(

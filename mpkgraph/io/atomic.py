@@ -36,13 +36,14 @@ def atomic_file(path: PathLike, *, mode: int = NEW_FILE_MODE) -> Iterator[Binary
     with write_errors(path):
         target = Path(os.path.realpath(path))
         try:
-            existing = target.stat()
+            # Of `path`: what /dev/stdout leads to in a pipeline has no name (pipe:[123])
+            existing = Path(path).stat()
         except FileNotFoundError:
             existing = None
         if existing is not None and stat.S_ISDIR(existing.st_mode):
             raise IsADirectoryError(0, "it is a directory")
         if existing is not None and not stat.S_ISREG(existing.st_mode):
-            with target.open("wb") as stream:
+            with Path(path).open("wb") as stream:
                 yield stream
             return
         if existing is not None:

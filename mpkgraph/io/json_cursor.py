@@ -149,7 +149,10 @@ def load_json(data: bytes, *, file: str, remedy: str) -> JsonCursor:
 
 def show_json(value: Any) -> str:
     """A value for a message: its JSON, or just what it is when that is long."""
-    text = orjson.dumps(value).decode()
+    try:
+        text = orjson.dumps(value).decode()
+    except TypeError:  # orjson reads deeper than it writes
+        text = " " * (SHOWN_CHARACTERS + 1)
     if len(text) <= SHOWN_CHARACTERS:
         return text
     if isinstance(value, dict):

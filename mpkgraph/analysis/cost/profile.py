@@ -95,9 +95,15 @@ def tensor_profile(words: npt.NDArray[np.uint64], path: str = "") -> Profile:
     return _paired(path, num_blocks, blocks.astype(np.int64), types, is_end, clocks)
 
 
+def _load_array(path: str) -> Any:
+    # `np.load` would take an archive of arrays too, and runs on into its errors
+    with Path(path).open("rb") as stream:
+        return np.lib.format.read_array(stream, allow_pickle=False)
+
+
 def _words(path: str) -> npt.NDArray[np.uint64]:
     try:
-        array: Any = np.load(path, allow_pickle=False) if path.endswith(".npy") else None
+        array: Any = _load_array(path) if path.endswith(".npy") else None
         data = b"" if array is not None else Path(path).read_bytes()
     except OSError as error:
         raise GraphReadError(

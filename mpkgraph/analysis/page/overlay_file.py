@@ -62,7 +62,7 @@ def parse_overlays(document: Any, where: str = "overlay") -> tuple[Overlay, ...]
 
 def _overlay(row: dict[str, Any], where: str) -> Overlay:
     kind = row.get("kind")
-    if kind not in {"value", "category"}:
+    if kind not in ("value", "category"):
         raise GraphReadError(f"kind is {kind!r}, not value or category", where=where)
     columns: dict[str, Any] = {}
     if kind == "value":
