@@ -79,6 +79,17 @@ _TOP_KEYS = ("schema", "mirage_commit", "target_cc", "init", "tensors", "log")
 _TOP_OPTIONAL = ("origin", "generate")
 
 
+CC_LIMIT = 1000
+"""Below it are all compute capabilities that tables have rows for."""
+
+
+def _capability(at: JsonCursor) -> int:
+    value = at.integer()
+    if not 0 <= value < CC_LIMIT:
+        at.expected("a compute capability such as 90")
+    return value
+
+
 def _record(at: JsonCursor, path: str | None) -> PipelineRecord:
     if "schema" not in at.object() and "all_tasks" in at.object():
         at.fail(
@@ -96,7 +107,7 @@ def _record(at: JsonCursor, path: str | None) -> PipelineRecord:
     return PipelineRecord(
         schema=SCHEMA,
         mirage_commit=at.key("mirage_commit").text(),
-        target_cc=at.key("target_cc").integer(),
+        target_cc=_capability(at.key("target_cc")),
         init=_with_counts(at.key("init"), "world_size", "mpi_rank"),
         tensors=known.tensors,
         log=tuple(known.log(at.key("log"), 0)),

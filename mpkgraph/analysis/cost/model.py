@@ -129,10 +129,11 @@ def read_cost_file(path: str, gpu: str, catalog: Catalog = DEFAULT) -> CostModel
         document, "", ("schema", "gpu", "hardware", "runtime", "workload", "kinds", "task_types")
     )
     if top.get("schema") != SCHEMA:
-        raise reader.error("schema", f"is {top.get('schema')!r}", f"This version reads {SCHEMA!r}")
+        found = repr(top.get("schema"))[:60]
+        raise reader.error("schema", f"is {found}", f"This version reads {SCHEMA!r}")
     name = top.get("gpu", gpu)
     if not isinstance(name, str) or name.lower() not in GPUS:
-        raise reader.error("gpu", f"is {name!r}", f"Use one of {', '.join(GPUS)}")
+        raise reader.error("gpu", f"is {repr(name)[:60]}", f"Use one of {', '.join(GPUS)}")
     base = CostModel.of_gpu(name)
     kinds = dict(base.fixed_ns)
     for kind, value in reader.keys(top.get("kinds", {}), "kinds", KINDS).items():

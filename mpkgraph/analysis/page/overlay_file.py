@@ -47,7 +47,7 @@ def parse_overlays(document: Any, where: str = "overlay") -> tuple[Overlay, ...]
     schema = document.get("schema") if isinstance(document, dict) else None
     if schema != SCHEMA:
         raise GraphReadError(
-            f"is no overlay: schema is {schema!r}, not {SCHEMA!r}",
+            f"is no overlay: schema is {_shown(schema)}, not {SCHEMA!r}",
             where=where,
             remedy="docs/reference/overlay.md tells the form",
         )
@@ -56,14 +56,14 @@ def parse_overlays(document: Any, where: str = "overlay") -> tuple[Overlay, ...]
     names = [x.name for x in found]
     for name in names:
         if names.count(name) > 1:
-            raise GraphReadError(f"two overlays are called {name!r}", where=where)
+            raise GraphReadError(f"two overlays are called {_shown(name)}", where=where)
     return found
 
 
 def _overlay(row: dict[str, Any], where: str) -> Overlay:
     kind = row.get("kind")
     if kind not in ("value", "category"):
-        raise GraphReadError(f"kind is {kind!r}, not value or category", where=where)
+        raise GraphReadError(f"kind is {_shown(kind)}, not value or category", where=where)
     columns: dict[str, Any] = {}
     if kind == "value":
         values = _list(row, "values", (*_NUMBER, type(None)), where)
