@@ -8,6 +8,7 @@ import click
 
 from mpkgraph.cli.options import ARGUMENTS, ScriptCommand, script_options, target_options
 from mpkgraph.cli.paths import NamedPath
+from mpkgraph.cli.seconds import Seconds
 from mpkgraph.cli.sweep_options import sweep_options, take_sweep
 
 
@@ -58,7 +59,7 @@ from mpkgraph.cli.sweep_options import sweep_options, take_sweep
 )
 @click.option(
     "--time-limit",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Seconds(),
     default=1800.0,
     show_default=True,
     metavar="SECONDS",

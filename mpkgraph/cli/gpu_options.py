@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from mpkgraph.cli.options import ScriptCommand
+from mpkgraph.cli.seconds import Seconds
 from mpkgraph.errors import UsageError
 
 SANITIZERS = ("memcheck", "racecheck", "initcheck", "synccheck")
@@ -87,13 +88,13 @@ def gpu_options(command: Command) -> Command:
             ),
             click.option(
                 "--launch-limit",
-                type=click.FloatRange(min=0, min_open=True),
+                type=Seconds(),
                 metavar="SECONDS",
                 help="On the GPU: a launch that takes longer hangs (default: 20).",
             ),
             click.option(
                 "--time-limit",
-                type=click.FloatRange(min=0, min_open=True),
+                type=Seconds(),
                 metavar="SECONDS",
                 help="On the GPU: for the whole process, nvcc included (default: 1800).",
             ),

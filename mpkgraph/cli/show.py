@@ -9,6 +9,7 @@ import click
 from mpkgraph.cli.options import check_partners, output_options, reading_options, schedule_options
 from mpkgraph.cli.paths import NamedPath
 from mpkgraph.cli.request import LISTS, ShowRequest
+from mpkgraph.cli.seconds import Seconds
 
 
 @click.command(short_help="Summarise, query, draw and extract a task graph.")
@@ -89,7 +90,7 @@ from mpkgraph.cli.request import LISTS, ShowRequest
 @click.option("--force", is_flag=True, help="Draw even what is too large to be readable.")
 @click.option(
     "--draw-timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Seconds(),
     default=60.0,
     show_default=True,
     metavar="SECONDS",

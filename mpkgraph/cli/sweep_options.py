@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from mpkgraph.cli.paths import NamedPath
+from mpkgraph.cli.seconds import Seconds
 from mpkgraph.errors import UsageError
 
 RANK_BY = ("findings", "makespan", "tasks", "events", "depth")
@@ -83,7 +84,7 @@ def sweep_options(command: Command) -> Command:
             click.option(
                 "--point-timeout",
                 metavar="SECONDS",
-                type=click.FloatRange(0, min_open=True),
+                type=Seconds(),
                 help="Give up a point of a sweep that takes longer.",
             ),
             click.option(

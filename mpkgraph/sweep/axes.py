@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,7 +122,7 @@ def _axis(text: str, swept: Swept, signature: Signature | None) -> Axis:
     values = split_values(rest)
     if "" in values and kind != "placeholder":
         raise UsageError(f"--sweep {text!r} has an empty value", remedy="Give name=v1,v2,...")
-    twice = next((x for x in values if values.count(x) > 1), None)
+    twice = next((x for x, times in Counter(values).items() if times > 1), None)
     if twice is not None:
         raise UsageError(f"--sweep {label} has the value {twice!r} twice")
     axis = Axis(label, kind, name, tuple(values))

@@ -116,3 +116,12 @@ def test_record_of_no_gpu(capability, small, refuse, tmp_path):
     file = tmp_path / "record.json"
     file.write_text(json.dumps(record))
     assert "target_cc" in refuse("verify", small.graph, "--record", file)
+
+
+@pytest.mark.parametrize("content", CONTENTS)
+def test_wrong_manifest(content, small, refuse, tmp_path):
+    pytest.importorskip("torch")
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    (saved / "manifest.json").write_bytes(CONTENTS[content])
+    assert "manifest.json" in refuse("verify", small.record, "--run", "--against", saved)

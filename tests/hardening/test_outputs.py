@@ -48,6 +48,14 @@ def test_an_empty_path_is_no_missing_option(option, small, refuse):
     assert option in refuse("show", small.graph, option, "", codes=(2,))
 
 
+@pytest.mark.parametrize("seconds", ["nan", "inf", "1e300", "0", "-1"])
+def test_no_time_to_wait(seconds, small, refuse, tmp_path):
+    draw = ["--draw-timeout", seconds, "-d", tmp_path / "x.svg"]
+    assert "--draw-timeout" in refuse("show", small.graph, *draw, codes=(2,))
+    sweep = ["--sweep", "workers=8", "--point-timeout", seconds]
+    assert "--point-timeout" in refuse("verify", small.record, *sweep, codes=(2,))
+
+
 def _command(*arguments):
     return [sys.executable, "-m", "mpkgraph", *map(str, arguments)]
 

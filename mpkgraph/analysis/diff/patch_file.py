@@ -41,7 +41,7 @@ def load_patches(path: PathLike) -> list[dict[str, Any]]:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise GraphReadError(f"can't be read: {reason}", where=name, remedy=remedy) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise GraphReadError(f"is no JSON: {error}", where=name, remedy=remedy) from error
     patches = document.get("patches") if isinstance(document, dict) else None
     if not isinstance(patches, list) or document.get("schema") != SCHEMA:

@@ -73,7 +73,7 @@ def load_manifest(folder: str) -> Mapping[str, Any]:
     path = Path(folder) / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise GraphReadError("can't be read", where=str(path)) from error
     is_ours = isinstance(manifest, dict) and manifest.get("schema") == SCHEMA
     if not is_ours or not isinstance(manifest.get("ranks"), list):
