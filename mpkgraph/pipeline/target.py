@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from mpkgraph.errors import UsageError
+from mpkgraph.model.ids import EVENT_RANK_MASK
 from mpkgraph.pipeline.refusal import refuse
 
 GIB = 2**30
@@ -46,6 +47,7 @@ WORKERS_BY_SMS = ((160, 144), (144, 128), (132, 128), (108, 96), (68, 64), (40, 
 """(SMs at least, workers) in the order that Mirage tries them."""
 
 SCHEDULERS_PER_FREE_SM = 4
+MAX_WORLD_SIZE = EVENT_RANK_MASK + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,11 @@ class Target:
             raise UsageError(
                 f"rank {self.rank} of {self.world_size} GPUs",
                 remedy="Ranks go from 0 to the number of GPUs less one",
+            )
+        if self.world_size > MAX_WORLD_SIZE:
+            raise UsageError(
+                f"a world of {self.world_size} GPUs: event ids have 16 bits for the rank",
+                remedy=f"Give at most {MAX_WORLD_SIZE}",
             )
         for field in ("num_workers", "num_local_schedulers", "num_sms", "memory_bytes"):
             value = getattr(self, field)

@@ -102,3 +102,9 @@ def test_every_gpu_has_a_configuration_or_a_reason():
         if gpu.cc != 110:
             workers, schedulers = get_configurations(gpu.num_sms)
             assert workers + schedulers // 4 == gpu.num_sms
+
+
+def test_a_world_is_no_larger_than_event_ids_can_tell():
+    assert Target(world_size=1 << 16).world_size == 65536
+    with pytest.raises(UsageError, match="16 bits"):
+        Target(world_size=(1 << 16) + 1)
