@@ -293,7 +293,7 @@ def _some(edges: set[int], extent: int, end: int, most: int = MAX_TICKS) -> list
     """
     inner = sorted(edges - {0, end, extent})
     step = -(-len(inner) // max(most - 2, 1)) if inner else 1
-    kept = inner[step - 1 :: step] if len(inner) > most - 2 else inner
+    kept = inner[(step - 1) // 2 :: step] if len(inner) > most - 2 else inner
     near = extent / (2.2 * most)
     ends = sorted({0, end, extent})
     ends = [x for i, x in enumerate(ends) if not i or x - ends[i - 1] > near or x == end]

@@ -13,6 +13,7 @@ import pytest
 from tests.cli.conftest import mpkgraph  # noqa: F401  the same fixture
 
 FAKE = Path(__file__).parent / "fake"
+collect_ignore = ["fake"]  # collected as doctests it would be the installed Mirage of all tests
 PIPELINE = '''
 """A user's file."""
 from mpkgraph.pipeline import TensorSpec

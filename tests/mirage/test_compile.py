@@ -14,7 +14,8 @@ GRAPH, RECORD, SOURCE = "task_graph_rank0.json", "pipeline_rank0.json", "test_ra
 
 
 def names(folder):
-    return sorted(x.name for x in Path(folder).iterdir())
+    # Importing a user's file leaves its compiled form beside it, as Python does
+    return sorted(x.name for x in Path(folder).iterdir() if x.name != "__pycache__")
 
 
 def launcher(folder):

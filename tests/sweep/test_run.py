@@ -136,11 +136,12 @@ def test_leaving_early_ends_the_processes_and_leaves_nothing(work):
     options = SweepOptions(("traps.py:trap",), ("kind=good,forever,exit", "rows=8,16"))
     store = Store(Path("out"), Path("data"))
     store.prepare()
+    before = children()
     results = run_in_processes(module.points_of(options), store, 2)
     assert isinstance(next(results), PointResult)
     results.close()
     assert temporary(work) == []
-    assert children() == set()
+    assert children() <= before
 
 
 def children():
@@ -152,6 +153,8 @@ def test_an_interrupt_ends_all_and_what_is_done_stays(work):
     command = [sys.executable, "-m", "mpkgraph", "verify", "traps.py:trap", "--results", "out"]
     command += ["--sweep", "kind=good,stdin,forever", "--jobs", "1"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    # What a shell starts in the background ignores interrupts, and what that starts does too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as process:
         until(lambda: len(list(Path("out").rglob("result.json"))) == 2)
         process.send_signal(signal.SIGINT)
