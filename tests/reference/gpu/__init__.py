@@ -1,1 +1,1 @@
-"""Mirage's kernels on a GPU, one at a time: `record.py` keeps what they make of `cases.py`."""
+"""Mirage's kernels on an H100, one at a time: `h100.safetensors` holds what they made of `cases`."""

@@ -1,7 +1,7 @@
 """What Mirage's kernels are asked on a GPU, and the functions of the table after them.
 
-Each case is a layer in one call: tensors, and the wrapper in `ampere.cu` or `hopper.cu` that runs
-its tasks as blocks of a grid. Inputs are made of integers, the same everywhere.
+Each case is a layer in one call: tensors, and the kernel that ran its tasks as blocks of a grid
+(compiled for Ampere or Hopper, both run on an H100). Inputs are made of integers, the same everywhere.
 """
 
 from __future__ import annotations
