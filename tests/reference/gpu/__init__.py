@@ -1,1 +1,1 @@
-"""Mirage's kernels on an H100, one at a time: `h100.safetensors` holds what they made of `cases`."""
+"""Mirage's kernels on an H100, one at a time: `cases`, and what they made of them."""

@@ -1,7 +1,8 @@
 """What Mirage's kernels are asked on a GPU, and the functions of the table after them.
 
 Each case is a layer in one call: tensors, and the kernel that ran its tasks as blocks of a grid
-(compiled for Ampere or Hopper, both run on an H100). Inputs are made of integers, the same everywhere.
+(compiled for Ampere or Hopper, both run on an H100). Inputs are made of integers, the same
+everywhere.
 """
 
 from __future__ import annotations
