@@ -9,6 +9,7 @@ import click
 from mpkgraph.cli.options import (
     ARGUMENTS,
     ScriptCommand,
+    report_options,
     script_options,
     several_reading_options,
     target_options,
@@ -114,27 +115,7 @@ FORMATS = ("text", "json", "html", "dot")
 @target_options
 @script_options
 @several_reading_options
-@click.option("--traceback", is_flag=True, help="Show Python's traceback of a script that fails.")
-@click.option(
-    "-f",
-    "--format",
-    "form",
-    type=click.Choice(FORMATS),
-    help="text (default), json, html (side by side, one file) or dot (as --draw).",
-)
-@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
-@click.option(
-    "-o",
-    "--output",
-    metavar="FILE",
-    type=NamedPath(dir_okay=False),
-    help="Write there instead of standard output.",
-)
-@click.option(
-    "--color/--no-color",
-    default=None,
-    help="Colour (default: on a terminal, unless NO_COLOR is set).",
-)
+@report_options(FORMATS, "text (default), json, html (side by side, one file) or dot (as --draw).")
 @click.pass_context
 def diff(ctx: click.Context, /, **options: Any) -> int:
     """Say what differs between two graphs: operators, tensors, tiles, events, orderings, costs.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -224,6 +224,22 @@ def several_reading_options(command: Command) -> Command:
     return command
 
 
+_FILE_AND_COLOR = (
+    click.option(
+        "-o",
+        "--output",
+        metavar="FILE",
+        type=NamedPath(dir_okay=False),
+        help="Write there instead of standard output.",
+    ),
+    click.option(
+        "--color/--no-color",
+        default=None,
+        help="Colour (default: on a terminal, unless NO_COLOR is set).",
+    ),
+)
+
+
 def output_options(command: Command) -> Command:
     """Where results go and in which form."""
     for option in reversed(
@@ -233,22 +249,33 @@ def output_options(command: Command) -> Command:
             click.option(
                 "--parquet", "as_parquet", is_flag=True, help="Parquet, for tables; needs -o."
             ),
-            click.option(
-                "-o",
-                "--output",
-                metavar="FILE",
-                type=NamedPath(dir_okay=False),
-                help="Write there instead of standard output.",
-            ),
-            click.option(
-                "--color/--no-color",
-                default=None,
-                help="Colour (default: on a terminal, unless NO_COLOR is set).",
-            ),
+            *_FILE_AND_COLOR,
         )
     ):
         command = option(command)
     return command
+
+
+def report_options(forms: Sequence[str], forms_help: str) -> Callable[[Command], Command]:
+    """Which form a report has and where it goes; and a script's traceback."""
+
+    def decorated(command: Command) -> Command:
+        for option in reversed(
+            (
+                click.option(
+                    "--traceback",
+                    is_flag=True,
+                    help="Show Python's traceback of a script that fails.",
+                ),
+                click.option("-f", "--format", "form", type=click.Choice(forms), help=forms_help),
+                click.option("--json", "as_json", is_flag=True, help="The same as --format json."),
+                *_FILE_AND_COLOR,
+            )
+        ):
+            command = option(command)
+        return command
+
+    return decorated
 
 
 def check_partners(context: click.Context) -> None:

@@ -10,6 +10,7 @@ from mpkgraph.cli.gpu_options import GpuRequest, VerifyCommand, gpu_options
 from mpkgraph.cli.options import (
     ARGUMENTS,
     reading_options,
+    report_options,
     script_options,
     target_options,
 )
@@ -77,26 +78,8 @@ SEVERITIES = ("error", "warning", "advice")
 @target_options
 @script_options
 @reading_options
-@click.option("--traceback", is_flag=True, help="Show Python's traceback of a script that fails.")
-@click.option(
-    "-f",
-    "--format",
-    "form",
-    type=click.Choice(FORMATS),
-    help="text (default), json, sarif (2.1.0), github (annotations of a workflow) or junit.",
-)
-@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
-@click.option(
-    "-o",
-    "--output",
-    metavar="FILE",
-    type=NamedPath(dir_okay=False),
-    help="Write there instead of standard output.",
-)
-@click.option(
-    "--color/--no-color",
-    default=None,
-    help="Colour (default: on a terminal, unless NO_COLOR is set).",
+@report_options(
+    FORMATS, "text (default), json, sarif (2.1.0), github (annotations of a workflow) or junit."
 )
 @sweep_options
 @click.pass_context

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mpkgraph.errors import UsageError
+from mpkgraph.cli.source_request import ReportRequest, words
 
 
-@dataclass(frozen=True)
-class VerifyRequest:
+@dataclass(frozen=True, kw_only=True)
+class VerifyRequest(ReportRequest):
     """The command's options as click gives them."""
 
-    sources: tuple[str, ...]
-    arguments: tuple[str, ...]
     select: tuple[str, ...]
     ignore: tuple[str, ...]
     suppress: tuple[str, ...]
@@ -23,35 +20,6 @@ class VerifyRequest:
     tiles: str | None
     explain: str | None
     list_rules: bool
-    target: str | None
-    workers: int | None
-    schedulers: int | None
-    world_size: int | None
-    rank: int | None
-    all_ranks: bool
-    multicast: bool | None
-    settings: tuple[str, ...]
-    init: tuple[str, ...]
-    meta: bool
-    register: tuple[str, ...]
-    record: str | None
-    no_record: bool
-    mirage_home: str | None
-    no_cache: bool
-    processes: int | None
-    no_progress: bool
-    traceback: bool
-    form: str | None
-    as_json: bool
-    output: str | None
-    color: bool | None
-
-    @property
-    def chosen_form(self) -> str:
-        """Raises UsageError when `--json` and `--format` differ."""
-        if self.as_json and self.form not in {None, "json"}:
-            raise UsageError(f"--json and --format {self.form} can't go together")
-        return "json" if self.as_json else self.form or "text"
 
     @property
     def selected(self) -> list[str]:
@@ -60,27 +28,3 @@ class VerifyRequest:
     @property
     def ignored(self) -> list[str]:
         return words(self.ignore)
-
-    @property
-    def only_for_planning(self) -> list[str]:
-        """Options given that mean something for scripts, functions and records alone."""
-        given: dict[str, object] = {
-            "arguments after --": self.arguments,
-            "--world-size": self.world_size,
-            "--all-ranks": self.all_ranks,
-            "--multicast": self.multicast is not None,
-            "--set": self.settings,
-            "--init": self.init,
-            "--meta": self.meta,
-            "--register": self.register,
-        }
-        return [name for name, value in given.items() if value]
-
-
-def words(texts: Iterable[str]) -> list[str]:
-    """What repeated options with commas name.
-
-    >>> words(["MPK101, remainder", "hazards"])
-    ['MPK101', 'remainder', 'hazards']
-    """
-    return [word.strip() for text in texts for word in text.split(",") if word.strip()]

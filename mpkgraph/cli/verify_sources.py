@@ -15,7 +15,7 @@ from mpkgraph.analysis.verify.subjects import pipeline_of
 from mpkgraph.catalog.registered import REGISTERED_TASKS
 from mpkgraph.cli.loading import Loaded, LoadOptions, load
 from mpkgraph.cli.plan_request import compiled, plan_options
-from mpkgraph.cli.verify_request import VerifyRequest
+from mpkgraph.cli.source_request import SourceRequest
 from mpkgraph.errors import UsageError
 from mpkgraph.io.record_file import is_record
 from mpkgraph.io.source import STDIN
@@ -31,7 +31,7 @@ _COMPILE_FOLDER = re.compile(r"compile(\d+)")
 class SourceReader:
     """The pipelines of one request, one after another; `notes` grows as scripts are run."""
 
-    def __init__(self, request: VerifyRequest, *, executes: bool = False) -> None:
+    def __init__(self, request: SourceRequest, *, executes: bool = False) -> None:
         self.request = request
         self.notes: list[str] = []
         self.late_errors: list[str] = []
