@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from mpkgraph.analysis.integers import json_integers
 from mpkgraph.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,16 +47,11 @@ class Output:
 
     def write_json(self, view: str, payload: dict[str, Any]) -> None:
         """One JSON object: schema, view, then the payload's keys."""
-        import orjson
+        from mpkgraph.analysis.json_text import json_bytes
 
-        document = {"schema": SCHEMA, "view": view, **payload}
-        try:
-            text = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_STRICT_INTEGER)
-        except orjson.JSONEncodeError:
-            # what a file has in dims and unknown fields can be any integer
-            text = orjson.dumps(json_integers(document), option=orjson.OPT_INDENT_2)
+        text = json_bytes({"schema": SCHEMA, "view": view, **payload})
         with self.binary() as stream:
-            stream.write(text + b"\n")
+            stream.write(text)
 
     def write_table(self, columns: dict[str, Any]) -> None:
         """CSV or Parquet."""

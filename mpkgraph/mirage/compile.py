@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mpkgraph.analysis.json_text import json_bytes
 from mpkgraph.catalog import DEFAULT, Catalog, catalog_for
 from mpkgraph.catalog.registered import REGISTERED_TASKS
 from mpkgraph.errors import GraphReadError
@@ -415,7 +416,7 @@ def _place(
             yield _as_named(folder / name)
         if graph.nvcc is not None and "graph" in options.emit:
             name = f"kernel_rank{graph.rank}.json"
-            yield _written(folder / name, _json(graph.nvcc.to_json()))
+            yield _written(folder / name, json_bytes(graph.nvcc.to_json()))
         if planned is not None:
             make_folder(folder / "planned")
             yield _written(folder / "planned" / graph.graph_path.name, planned)
@@ -444,9 +445,3 @@ def _as_named(path: Path) -> Path:
     """As a user would name it: from the working folder, where it is in that."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
-
-
-def _json(value: Any) -> bytes:
-    import orjson
-
-    return orjson.dumps(value, option=orjson.OPT_INDENT_2) + b"\n"

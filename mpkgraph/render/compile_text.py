@@ -105,7 +105,8 @@ def _where(compiled: Compiled, warning: PlanWarning) -> str | None:
 
 def compile_json(result: CompileResult, report: VerifyReport | None = None) -> bytes:
     """The report as one JSON object, schema `mpkgraph-compile/1`; `verify` is that of `--check`."""
-    from mpkgraph.render.verify.json_form import json_bytes, report_document
+    from mpkgraph.analysis.json_text import json_bytes
+    from mpkgraph.render.verify.json_form import report_document
 
     by_mirage = _by_mirage(result)
     graphs = [_graph_json(x) for x in result.compiled]

@@ -29,7 +29,7 @@ def doctor_text(out: TextIO, diagnosis: Diagnosis) -> None:
 
 def doctor_json(diagnosis: Diagnosis) -> bytes:
     """Schema `mpkgraph-doctor/1`."""
-    from mpkgraph.render.verify.json_form import json_bytes
+    from mpkgraph.analysis.json_text import json_bytes
 
     return json_bytes(diagnosis.to_json())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mpkgraph.render.verify.json_form import json_bytes
+from mpkgraph.analysis.json_text import json_bytes
 from mpkgraph.sweep.result import SweepResult
 
 

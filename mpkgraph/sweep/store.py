@@ -15,6 +15,7 @@ from pathlib import Path
 
 import orjson
 
+from mpkgraph.analysis.json_text import json_bytes
 from mpkgraph.errors import GraphWriteError
 from mpkgraph.io.atomic import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, atomic_file, write_errors
 from mpkgraph.sweep.points import STAGED_DATASET, Point
@@ -182,8 +183,6 @@ def _temporary(folder: Path) -> Path:
 
 
 def _result_bytes(result: PointResult) -> bytes:
-    from mpkgraph.render.verify.json_form import json_bytes
-
     return json_bytes(result.to_json())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mpkgraph.analysis.diff.report import DiffReport
-from mpkgraph.render.verify.json_form import json_bytes
+from mpkgraph.analysis.json_text import json_bytes
 
 
 def report_json(report: DiffReport) -> bytes:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import orjson
-
-from mpkgraph.analysis.integers import json_integers
+from mpkgraph.analysis.json_text import json_bytes
 from mpkgraph.reference.validation.result import SCHEMA, RunReport
 
 
@@ -20,4 +18,4 @@ def run_json(reports: Sequence[RunReport]) -> bytes:
             "fails": any(x.fails for x in reports),
             "pipelines": [x.to_json() for x in reports],
         }
-    return orjson.dumps(json_integers(document), option=orjson.OPT_INDENT_2) + b"\n"
+    return json_bytes(document)

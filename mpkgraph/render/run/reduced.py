@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import orjson
-
+from mpkgraph.analysis.json_text import json_bytes
 from mpkgraph.reference.validation.reduce import Reduced
 from mpkgraph.render.escape import printable
 from mpkgraph.render.text import TextWriter
@@ -26,4 +25,4 @@ def reduced_text(out: TextWriter, result: Reduced) -> None:
 
 
 def reduced_json(result: Reduced) -> bytes:
-    return orjson.dumps(result.to_json(), option=orjson.OPT_INDENT_2) + b"\n"
+    return json_bytes(result.to_json())

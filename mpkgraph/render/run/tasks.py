@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import orjson
-
+from mpkgraph.analysis.json_text import json_bytes
 from mpkgraph.reference.row import TaskFunction
 from mpkgraph.reference.table import TASK_FUNCTIONS, executable_types, unexecutable_types
 from mpkgraph.render.escape import printable
@@ -46,7 +45,7 @@ def tasks_json() -> bytes:
         ],
         "not_executable": dict(unexecutable_types()),
     }
-    return orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n"
+    return json_bytes(document)
 
 
 def _tolerances(row: TaskFunction) -> str:

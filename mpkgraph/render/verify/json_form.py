@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
-from mpkgraph.analysis.integers import json_integers
+from mpkgraph.analysis.json_text import json_bytes
 from mpkgraph.analysis.verify.report import CheckedPipeline, VerifyReport
 from mpkgraph.analysis.verify.rule import Rule
 
@@ -46,23 +44,6 @@ def rule_json(rule: Rule) -> dict[str, Any]:
         "needs_record": rule.needs_record,
         "is_default": rule.is_default,
     }
-
-
-def json_bytes(document: dict[str, Any]) -> bytes:
-    """JSON of any values; names that are no Unicode (a path, a script's tensor) are escaped."""
-    try:
-        text = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_STRICT_INTEGER)
-    except orjson.JSONEncodeError:
-        text = orjson.dumps(_unicode(json_integers(document)), option=orjson.OPT_INDENT_2)
-    return text + b"\n"
-
-
-def _unicode(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
-    if isinstance(value, dict):
-        return {_unicode(key): _unicode(item) for key, item in value.items()}
-    return [_unicode(item) for item in value] if isinstance(value, list) else value
 
 
 def _pipeline(pipeline: CheckedPipeline) -> dict[str, Any]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from mpkgraph.analysis.json_text import json_bytes
 from mpkgraph.analysis.verify.pictures import PICTURES, Picture
 from mpkgraph.analysis.verify.rule import Rule
 from mpkgraph.render.text import TextWriter
-from mpkgraph.render.verify.json_form import json_bytes, rule_json
+from mpkgraph.render.verify.json_form import rule_json
 from mpkgraph.render.verify.words import sentence
 
 SCHEMA = "mpkgraph-rules/1"
