@@ -19,4 +19,4 @@ bench:
 	python -m benchmarks
 
 docs:
-	mkdocs build --strict --quiet
+	sphinx-build -W -n --keep-going -q -d build/doctrees docs build/docs

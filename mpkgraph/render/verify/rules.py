@@ -13,8 +13,6 @@ from mpkgraph.render.verify.json_form import rule_json
 from mpkgraph.render.verify.words import sentence
 
 SCHEMA = "mpkgraph-rules/1"
-PAGES = "rules"
-"""Folder of the rules' pages in the documentation."""
 
 
 def rules_text(out: TextWriter, rules: Sequence[Rule]) -> None:
@@ -110,8 +108,15 @@ some legal input. A **warning** is suspicious, or certain only with facts that t
 never change their meaning.
 """
 
-
 _TABLE = ("| rule | severity | finds |", "| --- | --- | --- |")
+_TOCTREE = """\
+```{toctree}
+:hidden:
+:glob:
+
+MPK*
+```
+"""
 
 
 def rules_index(rules: Iterable[Rule]) -> str:
@@ -121,12 +126,7 @@ def rules_index(rules: Iterable[Rule]) -> str:
         families.setdefault(rule.family, []).append(rule)
     lines = [_INDEX]
     for family, members in families.items():
-        lines += [
-            f"## {family.capitalize()}",
-            "",
-            "| rule | severity | finds |",
-            "| --- | --- | --- |",
-        ]
+        lines += [f"## {family.capitalize()}", "", *_TABLE]
         for rule in members:
             mark = " (needs the record)" if rule.needs_record else ""
             summary = _capital(rule.summary).replace("|", "\\|")
@@ -134,10 +134,4 @@ def rules_index(rules: Iterable[Rule]) -> str:
                 f"| [{rule.code} {rule.name}]({rule.code}.md) | {rule.severity} | {summary}{mark} |"
             )
         lines.append("")
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def rules_navigation(rules: Iterable[Rule]) -> str:
-    """The rules' lines in the site's navigation."""
-    pages = ["index", *(rule.code for rule in rules)]
-    return "".join(f"      - {PAGES}/{page}.md\n" for page in pages)
+    return "\n".join([*lines, _TOCTREE])

@@ -16,15 +16,12 @@ from mpkgraph.render.verify.rules import (
     explain_text,
     rule_page,
     rules_index,
-    rules_navigation,
     rules_text,
 )
 
 ROOT = Path(__file__).parents[3]
 DOCS = "../../docs/rules"
 """From the folder of golden files, so that `--update-golden` writes the pages."""
-
-_NAVIGATION = re.compile(r"^(  - Rules:\n)((?:      - rules/\S+\n)*)", re.MULTILINE)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.code)
@@ -34,11 +31,6 @@ def test_each_rule_has_a_page(rule, golden):
 
 def test_the_index_is_current(golden):
     golden(f"{DOCS}/index.md", rules_index(RULES))
-
-
-def test_the_navigation_is_current(golden):
-    text = (ROOT / "mkdocs.yml").read_text()
-    golden("../../mkdocs.yml", _NAVIGATION.sub(r"\1" + rules_navigation(RULES), text))
 
 
 def test_no_page_is_of_a_rule_that_is_no_more(request):
