@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mpkgraph.cli.plan_request import compiled, plan_options
+from mpkgraph.cli.plan_request import PlanRequest, compiled, plan_options
 from mpkgraph.errors import UsageError
 from mpkgraph.pipeline.compiled import BOTH, Emit
 
@@ -19,24 +19,12 @@ FINDINGS = 1
 """Exit code of `--check` when planning warned or static verify found an error."""
 
 
-@dataclass(frozen=True)
-class CompileRequest:
+@dataclass(frozen=True, kw_only=True)
+class CompileRequest(PlanRequest):
     """The command's options as click gives them."""
 
     pipelines: tuple[str, ...]
-    arguments: tuple[str, ...]
     output_dir: str | None
-    target: str | None
-    workers: int | None
-    schedulers: int | None
-    world_size: int | None
-    rank: int | None
-    all_ranks: bool
-    multicast: bool | None
-    settings: tuple[str, ...]
-    init: tuple[str, ...]
-    meta: bool
-    register: tuple[str, ...]
     emit: str
     dry_run: bool
     check: bool
@@ -45,10 +33,8 @@ class CompileRequest:
     time_limit: float
     no_kernel_cache: bool
     doctor: bool
-    mirage_home: str | None
     as_json: bool
     quiet: bool
-    traceback: bool
 
     @property
     def files(self) -> Emit:

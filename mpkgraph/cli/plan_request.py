@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -12,41 +13,27 @@ from mpkgraph.errors import MpkGraphError, UsageError
 from mpkgraph.pipeline.compiled import Emit
 
 if TYPE_CHECKING:
-    from typing import Protocol
-
     from mpkgraph.pipeline.compile import CompileOptions, CompileResult
 
-    class PlanRequest(Protocol):
-        """The options of `target_options` and `script_options`, and those around them."""
 
-        @property
-        def arguments(self) -> tuple[str, ...]: ...
-        @property
-        def target(self) -> str | None: ...
-        @property
-        def workers(self) -> int | None: ...
-        @property
-        def schedulers(self) -> int | None: ...
-        @property
-        def world_size(self) -> int | None: ...
-        @property
-        def rank(self) -> int | None: ...
-        @property
-        def all_ranks(self) -> bool: ...
-        @property
-        def multicast(self) -> bool | None: ...
-        @property
-        def settings(self) -> tuple[str, ...]: ...
-        @property
-        def init(self) -> tuple[str, ...]: ...
-        @property
-        def meta(self) -> bool: ...
-        @property
-        def register(self) -> tuple[str, ...]: ...
-        @property
-        def mirage_home(self) -> str | None: ...
-        @property
-        def traceback(self) -> bool: ...
+@dataclass(frozen=True, kw_only=True)
+class PlanRequest:
+    """The options of `target_options` and `script_options`, and those around them."""
+
+    arguments: tuple[str, ...]
+    target: str | None
+    workers: int | None
+    schedulers: int | None
+    world_size: int | None
+    rank: int | None
+    all_ranks: bool
+    multicast: bool | None
+    settings: tuple[str, ...]
+    init: tuple[str, ...]
+    meta: bool
+    register: tuple[str, ...]
+    mirage_home: str | None
+    traceback: bool
 
 
 def plan_options(

@@ -5,33 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from mpkgraph.cli.plan_request import PlanRequest
 from mpkgraph.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
-class SourceRequest:
+class SourceRequest(PlanRequest):
     """Sources, and how they are read or planned, as click gives them."""
 
     sources: tuple[str, ...]
-    arguments: tuple[str, ...]
-    target: str | None
-    workers: int | None
-    schedulers: int | None
-    world_size: int | None
-    rank: int | None
-    all_ranks: bool
-    multicast: bool | None
-    settings: tuple[str, ...]
-    init: tuple[str, ...]
-    meta: bool
-    register: tuple[str, ...]
     record: str | None = None
     no_record: bool
-    mirage_home: str | None
     no_cache: bool
     processes: int | None
     no_progress: bool
-    traceback: bool
 
     @property
     def only_for_planning(self) -> list[str]:

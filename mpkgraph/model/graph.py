@@ -8,7 +8,7 @@ are unsigned 64-bit throughout. Tensor slots repeat, so a slot is an index into 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
@@ -315,9 +315,6 @@ class TaskGraph:
         return np.array(
             [-1 if x.is_null else position[x.base_ptr] for x in self.layouts], dtype=np.int64
         )
-
-    def iter_task_ids(self) -> Iterator[int]:
-        return iter(range(self.num_tasks))
 
 
 def _make_read_only(columns: TaskColumns | EventColumns) -> None:

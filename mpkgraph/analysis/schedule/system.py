@@ -9,7 +9,7 @@ them in order, and waits before each until the counter of its dependent event is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -121,9 +121,6 @@ class System:
         """(rank's position, event index)."""
         rank = int(np.searchsorted(self.node_starts, node, side="right")) - 1
         return rank, node - int(self.node_starts[rank])
-
-    def with_workers(self, workers: IntArray, places: IntArray) -> System:
-        return replace(self, workers=workers, places=places)
 
 
 def build_system(graphs: Sequence[TaskGraph], num_workers: int, num_schedulers: int) -> System:

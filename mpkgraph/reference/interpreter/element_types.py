@@ -24,7 +24,6 @@ TORCH_NAMES = {
     "DT_INT64": "int64",
     "DT_UINT64": "uint64",
 }
-SHORT_NAMES = {name: short for short, name in RECORD_DATA_TYPES.items() if short != "fp8_e4m3"}
 
 POISON = {
     "DT_FLOAT8": b"\x7f",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -193,7 +192,6 @@ class _Storages:
     def __init__(self, written: Mapping[int, str]) -> None:
         self._written = written
         self._copies: dict[int, Any] = {}
-        self._users: dict[int, int] = {}
         self.written_names: set[str] = set()
 
     def buffer(self, shape: TensorShape, tensor: Any) -> Buffer:
@@ -337,8 +335,3 @@ def _free_bytes() -> int | None:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):
         return None
-
-
-def with_tensors(given: Given, tensors: Mapping[str, Any]) -> Given:
-    """More tensors, over those that were given."""
-    return dataclasses.replace(given, tensors={**given.tensors, **tensors})

@@ -12,9 +12,6 @@ ADD_IN_BF16 = frozenset(
     {"TASK_LINEAR_WITH_RESIDUAL_HOPPER", "TASK_LINEAR_SWAPAB_WITH_RESIDUAL_HOPPER"}
 )
 """These round the sum of products before they add the residual; others add first."""
-ALWAYS_ADDED = frozenset(
-    {"TASK_LINEAR_WITH_RESIDUAL_HOPPER", "TASK_LINEAR_CUTLASS_WITH_RESIDUAL_HOPPER"}
-)
 ADDED_ON_FIRST_RANK = frozenset(
     {
         "TASK_LINEAR_WITH_RESIDUAL",
