@@ -11,13 +11,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mpkgraph.model import ids
 from mpkgraph.model.source import GraphSource
+
+if TYPE_CHECKING:
+    from mpkgraph.analysis.summary_result import Summary
 
 __all__ = [
     "EVENT_KEYS",
@@ -270,6 +273,18 @@ class TaskGraph:
         from mpkgraph.notebook import graph_svg
 
         return graph_svg(self)
+
+    def summary(self) -> Summary:
+        """What `mpkgraph show` says of the graph: `mpkgraph.summarise(graph)`.
+
+        >>> import mpkgraph
+        >>> graph = mpkgraph.read("examples/decoder/task_graph_rank0.json")
+        >>> graph.summary().num_tasks
+        364
+        """
+        from mpkgraph.api import summarise
+
+        return summarise(self)
 
     @property
     def num_tasks(self) -> int:

@@ -6,7 +6,6 @@ import csv
 import json
 import os
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -59,19 +58,6 @@ def test_json(work, mpkgraph, golden):
     result = mpkgraph("verify", MLP, "--sweep", "tasks=32,64", "--sweep", "ranks=1", "--json")
     assert (result.code, result.err) == (0, "")
     golden("sweep/ranking.json", timeless(result.out))
-
-
-def test_the_guide_shows_what_is_printed(work, mpkgraph):
-    text = (pipes.EXAMPLES.parent / "docs" / "how-to" / "sweep.md").read_text(encoding="utf-8")
-    command, shown = re.search(
-        r"```sh\nmpkgraph (.*?)\n```\n\n```text\n(.*?)```", text, re.DOTALL
-    ).groups()
-
-    def known(output):
-        # ... and places by them
-        return sorted(re.sub(r"^ +\d+ ", "", row) for row in timeless(output).splitlines())
-
-    assert known(mpkgraph(*shlex.split(command)).out) == known(shown)
 
 
 def test_failed_points(work, mpkgraph, golden):

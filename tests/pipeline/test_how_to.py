@@ -1,51 +1,27 @@
-"""The scripts and commands of the how-to page do what it says."""
+"""The script of the how-to page, without memory for its tensors."""
 
 from __future__ import annotations
 
 import json
-import re
-import shlex
 from pathlib import Path
 
 import pytest
 
 from mpkgraph.cli.main import run
+from tests.docs_pages import blocks
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "compile.md"
-TEXT = PAGE.read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```text\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
 
 
-def block(start):
-    """The one block that begins so."""
-    (found,) = [x for x in BLOCKS if x.startswith(start)]
-    return found
-
-
-@pytest.fixture(autouse=True)
-def working_folder(tmp_path, monkeypatch):
+def test_the_script_without_memory(tmp_path, monkeypatch, capfd):
+    pytest.importorskip("torch")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MIRAGE_HOME", raising=False)
-    Path("norm.py").write_text(block("import mirage as mi"))
-    Path("script.py").write_text(block("import sys"))
-
-
-def tensors():
-    return json.loads(Path("out/pipeline_rank0.json").read_bytes())["tensors"]
-
-
-def test_the_function(capfd):
-    assert run(shlex.split(block("mpkgraph compile norm.py"))[1:]) == 0
-    assert tensors()[0]["dims"] == [16, 512]
-    assert Path("out/task_graph_rank0.json").exists()
-
-
-@pytest.mark.parametrize("meta", [[], ["--meta"]])
-def test_the_script(capfd, meta):
-    pytest.importorskip("torch")
-    command = shlex.split(block("mpkgraph compile script.py"))
-    assert run([*command[1:-2], *meta, *command[-2:]]) == 0
-    assert tensors()[0]["dims"] == [16, 4096]
+    (script,) = [x for x in blocks(PAGE.read_text("utf-8")) if x.value == "script.py"]
+    Path("script.py").write_text(script.text, encoding="utf-8")
+    assert run(["compile", "script.py", "--meta", "-o", "out", "--", "16"]) == 0
+    record = json.loads(Path("out/pipeline_rank0.json").read_bytes())
+    assert record["tensors"][0]["dims"] == [16, 4096]
     out, err = capfd.readouterr()
     assert "nothing is executed" in err
     assert "AssertionError: nothing was computed" in out + err

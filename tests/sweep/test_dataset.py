@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 import sys
 from pathlib import Path
 
@@ -13,12 +12,12 @@ import pytest
 from mpkgraph.sweep import dataset
 from mpkgraph.sweep.points import SweepOptions
 from mpkgraph.sweep.run import RunOptions, sweep
+from tests.docs_pages import blocks
 
 pq = pytest.importorskip("pyarrow.parquet", reason="datasets need pyarrow")
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "how-to" / "sweep.md").read_text(encoding="utf-8")
-QUERIES = re.findall(r"^```sql\n(.*?)^```", GUIDE, re.DOTALL | re.MULTILINE)
-SPARK = re.findall(r"^```py\n(.*?)^```", GUIDE, re.DOTALL | re.MULTILINE)
+SPARK = [x.text for x in blocks(GUIDE) if x.value == "needs Spark"]
 
 OPTIONS = SweepOptions(("examples/qwen3_mlp.py:build",), ("tasks=32,48", "target=h100,a100"))
 
@@ -122,16 +121,8 @@ def test_without_pyarrow(work, mpkgraph, monkeypatch):
     assert not Path("data").exists()
 
 
-def test_the_guide_has_queries():
-    assert len(QUERIES) >= 3
+def test_the_guide_asks_spark():
     assert len(SPARK) == 1
-
-
-@pytest.mark.parametrize("query", QUERIES, ids=range(len(QUERIES)))
-def test_queries_of_the_guide_run_in_duckdb(data, query):
-    duckdb = pytest.importorskip("duckdb", reason="duckdb is not installed")
-    rows = duckdb.connect().execute(query).fetchall()
-    assert rows
 
 
 def test_duckdb_counts_what_the_ranking_counts(data):
