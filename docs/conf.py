@@ -5,19 +5,36 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE.parent), str(HERE / "_ext")]
 
-from mpkgraph import __version__
+from mpkgraph import __version__  # noqa: E402  of this checkout
 
 project = "mpkgraph"
 author = "the mpkgraph authors"
 project_copyright = author
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx_copybutton"]
+extensions = [
+    "myst_parser",
+    "mpkgraph_tables",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_ext", "_static"]
 nitpicky = True
+# Types in signatures that have no entry here stand as plain text; links of pages are all checked
+nitpick_ignore_regex = [
+    (r"py:(class|obj|data)", r"(numpy|np|npt|networkx|nx|collections|pathlib|os|typing)\..*"),
+    (r"py:(class|obj|data)", r"mpkgraph\..*|[A-Z]\w*|tuple\[~pathlib\.Path"),
+]
+default_role = "code"
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+python_use_unqualified_type_names = True
 
 myst_heading_anchors = 4
 highlight_language = "none"

@@ -136,7 +136,7 @@ class Reader:
             if not matches(expected, printed):
                 self.differences.append(f"line {block.line}: {command}\n{printed}")
                 expected = printed
-            elif "error:" not in printed:
+            elif "error:" not in printed and not command.startswith("$ echo "):
                 fails = "failed" if "pytest" in command else ""
                 allowed = {0, 1} if fails in expected else {0}
                 assert self.code in allowed, f"line {block.line}: {command}\n{printed}"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import mpkgraph
 from mpkgraph.cli.main import cli, run
 from tests.docs_pages import Reader, blocks, matches, needs
 
@@ -122,3 +123,9 @@ def test_the_comment_that_a_page_shows(checkout, capfd):
     Path("my_model.py").write_text(model.replace(call, part), encoding="utf-8")
     assert run(["verify", "my_model.py:build", "--select", "splits"]) == 0
     assert "suppressed: 1 by comment" in capfd.readouterr().out
+
+
+def test_every_public_name_is_documented():
+    page = TEXTS[ROOT / "docs" / "reference" / "python.md"]
+    documented = re.findall(r"^\.\. auto\w+:: mpkgraph\.(\w+)$", page, re.MULTILINE)
+    assert sorted(documented) == sorted(mpkgraph.__all__)

@@ -1,0 +1,115 @@
+"""Reference made from the code while the site is built: options, task types, errors.
+
+Each directive makes Markdown and lets MyST parse it, so that links and code look as everywhere.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import click
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+import mpkgraph
+from mpkgraph.catalog.task_types import TASK_TYPES
+from mpkgraph.cli.main import cli
+from mpkgraph.errors import MpkGraphError
+from mpkgraph.reference import TASK_FUNCTIONS, unexecutable_types
+from mpkgraph.reference.gpu_checked import AGREES_IN_PART, GPU_CHECKED
+
+
+def options(name: str) -> str:
+    """The options of a command, as `--help` tells them."""
+    command = cli.commands[name]
+    context = click.Context(command, info_name=name, max_content_width=1000)
+    lines = [f"````{{program}} mpkgraph {name}", "````", ""]
+    for parameter in command.params:
+        record = parameter.get_help_record(context)
+        if record is not None:
+            signature = record[0].replace(" / ", ", ")
+            lines += [f"````{{option}} {signature}", _text(record[1]), "````", ""]
+    return "\n".join(lines)
+
+
+def task_types(_: str) -> str:
+    """Every task type: who emits it, whether it can be executed, what vouches for that."""
+    reasons = unexecutable_types()
+    rows = []
+    for row in TASK_TYPES:
+        function = TASK_FUNCTIONS.get(row.name)
+        if function is None:
+            executed, checked, gpu = f"no: {reasons[row.name]}", "-", "-"
+        else:
+            executed, checked = "yes", function.checked_against
+            gpu = "in part" if row.name in AGREES_IN_PART else "agrees"
+            gpu = gpu if row.name in GPU_CHECKED else "-"
+        names = ", ".join(f"`{x}`" for x in row.register_names) or "-"
+        rows.append((str(row.value), f"`{row.name}`", names, executed, checked, gpu))
+    titles = ("number", "task type", "registered as", "executed", "checked against", "H100")
+    return _table(titles, rows)
+
+
+def errors(_: str) -> str:
+    """Every class of error that a user can cause."""
+    for module in pkgutil.walk_packages(mpkgraph.__path__, "mpkgraph."):
+        if ".child" not in module.name and not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    rows = [
+        (
+            f"`{x.__module__}.{x.__qualname__}`",
+            f"`{x.__bases__[0].__name__}`",
+            str(x.exit_code),
+            _text(_first_paragraph(x)),
+        )
+        for x in sorted(_with_subclasses(MpkGraphError), key=lambda x: (x.__module__, x.__name__))
+    ]
+    return _table(("class", "is a", "exit code", "raised when"), rows)
+
+
+def _with_subclasses(base: type[MpkGraphError]) -> Iterator[type[MpkGraphError]]:
+    yield base
+    for subclass in base.__subclasses__():
+        yield from _with_subclasses(subclass)
+
+
+def _first_paragraph(value: object) -> str:
+    return (inspect.getdoc(value) or "").split("\n\n")[0].replace("\n", " ")
+
+
+def _text(text: str) -> str:
+    """Plain text that Markdown leaves as it is."""
+    for character in "\\*_<>[]{}$|":
+        text = text.replace(character, f"\\{character}")
+    return text.replace("--", "\\-\\-")
+
+
+def _table(titles: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    titles = list(titles)
+    lines = [titles, ["---"] * len(titles), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def directive(make: Callable[[str], str]) -> type[SphinxDirective]:
+    """A directive whose content is what a function makes of its argument."""
+
+    class Made(SphinxDirective):
+        optional_arguments = 1
+
+        def run(self) -> list[nodes.Node]:
+            return self.parse_text_to_nodes(make((self.arguments or [""])[0]))
+
+    return Made
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """What Sphinx calls."""
+    app.add_directive("mpk-options", directive(options))
+    app.add_directive("mpk-task-types", directive(task_types))
+    app.add_directive("mpk-errors", directive(errors))
+    return {"parallel_read_safe": True, "version": mpkgraph.__version__}
