@@ -35,6 +35,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
+maximum_signature_line_length = 88
 
 myst_heading_anchors = 4
 highlight_language = "none"
