@@ -1,4 +1,4 @@
-.PHONY: check lint types test golden bench docs
+.PHONY: check lint types test test-all coverage golden bench docs
 
 check: lint types test docs
 
@@ -11,6 +11,15 @@ types:
 
 test:
 	python -m pytest
+
+test-all:
+	MPKGRAPH_EVERY_GOLDEN=1 python -m pytest
+
+coverage:
+	coverage erase
+	-coverage run -m pytest
+	coverage combine --quiet
+	coverage report
 
 golden:
 	python -m pytest --update-golden

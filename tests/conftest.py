@@ -9,10 +9,16 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests import goldens
+
 # Timing on a shared machine says nothing; CI repeats the same examples every time.
-settings.register_profile("default", deadline=None)
-settings.register_profile("ci", deadline=None, derandomize=True)
-settings.load_profile("ci" if os.environ.get("CI") else "default")
+# Where a test does not say, half of hypothesis' examples; `make test-all` tries many more.
+settings.register_profile("default", deadline=None, max_examples=50)
+settings.register_profile("ci", deadline=None, max_examples=50, derandomize=True)
+settings.register_profile("all", deadline=None, max_examples=500)
+settings.load_profile(
+    "all" if goldens.EVERY_GOLDEN else "ci" if os.environ.get("CI") else "default"
+)
 
 GOLDEN_FOLDER = Path(__file__).parent / "golden"
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,17 @@ import zstandard
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "shared" / "goldens"
 ABSENT = "no goldens: ../shared/goldens is not here"
+
+EVERY_GOLDEN = "MPKGRAPH_EVERY_GOLDEN" in os.environ
+"""Whole models too, whose layers are those of a twin of two layers told again (`make test-all`).
+
+Without it three of them stand for all; only the planner's test makes each of them, to the byte.
+"""
+WHOLE_MODELS = {
+    "models/llama3_demo-Llama-3.2-1B-b1-full-cc90",
+    "models/qwen3_demo-Qwen3-0.6B-t8r1-full-cc100",
+    "models/qwen3_demo-Qwen3-8B-ws2-mc-full-cc90",
+}
 
 
 @dataclass(frozen=True)
@@ -51,6 +63,11 @@ class Golden:
     def group(self) -> str:
         """`models`, `tests`, `bad` or `gpu`."""
         return self.case.split("/")[0]
+
+    @property
+    def is_repeat(self) -> bool:
+        """Whether a graph of two layers has all kinds of layers of this one."""
+        return _is_repeat(self.case)
 
     @property
     def graph_path(self) -> Path:
@@ -115,16 +132,35 @@ def all_graphs() -> tuple[Golden, ...]:
     )
 
 
-def graphs(*, max_bytes: int | None = None, group: str | None = None) -> list[Any]:
-    """Parameters: all graphs of at most `max_bytes` of JSON, of one group if given."""
-    return _or_skip(
-        [
-            golden
-            for golden in all_graphs()
-            if (max_bytes is None or golden.num_bytes <= max_bytes)
-            and (group is None or golden.group == group)
-        ]
-    )
+def graphs(
+    *, max_bytes: int | None = None, group: str | None = None, one_target: bool = False
+) -> list[Any]:
+    """Parameters: graphs of at most `max_bytes` of JSON, of one group if given.
+
+    Of whole models only `WHOLE_MODELS`; with `one_target`, where what is tested is the same for all
+    targets, a pipeline that was compiled for several comes once, and pipelines take turns in which.
+    The environment may ask for every golden.
+    """
+    found = [
+        golden
+        for golden in all_graphs()
+        if (max_bytes is None or golden.num_bytes <= max_bytes)
+        and (group is None or golden.group == group)
+        and (EVERY_GOLDEN or not golden.is_repeat)
+    ]
+    return _or_skip(_take_turns(found) if one_target and not EVERY_GOLDEN else found)
+
+
+def _take_turns(found: list[Golden]) -> list[Golden]:
+    pipelines: dict[tuple[str, str], list[Golden]] = {}
+    for golden in found:
+        pipelines.setdefault((golden.case.rpartition("-cc")[0], golden.file), []).append(golden)
+    return [same[turn % len(same)] for turn, same in enumerate(pipelines.values())]
+
+
+def every_graph() -> list[Any]:
+    """Parameters: all graphs, whole models too."""
+    return _or_skip(list(all_graphs()))
 
 
 def multi_rank() -> list[Any]:
@@ -155,8 +191,18 @@ def records() -> list[Path]:
 
 
 def record_params() -> list[Any]:
-    """Parameters: every record's path."""
-    return _or_skip([pytest.param(path, id=record_name(path)) for path in records()])
+    """Parameters: paths of records, of whole models only `WHOLE_MODELS`'."""
+    return _or_skip(
+        [
+            pytest.param(path, id=record_name(path))
+            for path in records()
+            if EVERY_GOLDEN or not _is_repeat(f"{path.parent.relative_to(FOLDER)}")
+        ]
+    )
+
+
+def _is_repeat(case: str) -> bool:
+    return "-full-" in case and case.partition("/compile")[0] not in WHOLE_MODELS
 
 
 def record_name(path: Path) -> str:

@@ -25,7 +25,7 @@ from mpkgraph.errors import SelectionError, TooLargeError, UsageError
 from mpkgraph.io.reader import read_graph
 from mpkgraph.model.graph import Slot, SlotLayout
 from mpkgraph.views.operators import recover_operators
-from tests import drawn, goldens
+from tests import drawn, goldens, loaded
 from tests.drawn import LINEAR, NORM, SILU, Layer
 
 
@@ -377,10 +377,9 @@ def test_tiles_without_a_plain_range(slot: Slot, size: int | None, text: str) ->
 # Graphs of the real Mirage
 
 
-@pytest.mark.parametrize("golden", goldens.graphs(max_bytes=2_000_000), ids=str)
+@pytest.mark.parametrize("golden", goldens.graphs(max_bytes=2_000_000, one_target=True), ids=str)
 def test_golden_pictures_are_whole(golden: goldens.Golden) -> None:
-    graph = read_graph(golden.graph_path)
-    operators = recover_operators(graph)
+    graph, operators = loaded.graph(golden), loaded.recovered(golden)
     edges = operator_edges(graph, operators)
     picture = draw_operators(graph, operators, edges, fold=False, ends=True)
     assert len([n for n in picture.nodes if n.shape == "card"]) == len(operators)

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
-import tempfile
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,16 +17,14 @@ from mpkgraph.analysis.event_detail import event_detail
 from mpkgraph.analysis.lists import event_list, slot_list, task_list
 from mpkgraph.analysis.summary import summarise
 from mpkgraph.analysis.task_detail import task_detail
-from mpkgraph.io.reader import read_graph
-from mpkgraph.views.operators import recover_operators
-from tests import goldens
+from tests import goldens, loaded
 
 NO_EVENT = 4294967294
 """Low 32 bits of the id of no event: `display_task_graph.py` draws it as the base event."""
 
 # The scope groups the tests of a golden, so that each is read once.
 on_goldens = pytest.mark.parametrize(
-    "golden", goldens.graphs(max_bytes=2_500_000), ids=str, scope="module"
+    "golden", goldens.graphs(max_bytes=2_500_000, one_target=True), ids=str, scope="module"
 )
 
 METADATA = ("request_id", "task_offset", "expert_offset", "kv_idx", "merge_task_offset")
@@ -36,16 +32,15 @@ ELEMENT_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4, "int32": 4, "int64":
 
 
 @functools.lru_cache(maxsize=1)
-def loaded(golden):
+def raw_and_context(golden):
     """(raw JSON, our context) of a golden; the tests run golden by golden."""
-    with tempfile.TemporaryDirectory() as folder:
-        graph = read_graph(golden.write_graph(Path(folder)))
-    return json.loads(golden.graph_bytes()), GraphContext(graph, recover_operators(graph))
+    context = GraphContext(loaded.graph(golden), loaded.recovered(golden))
+    return json.loads(golden.graph_bytes()), context
 
 
 @on_goldens
 def test_counts_and_types(golden):
-    raw, context = loaded(golden)
+    raw, context = raw_and_context(golden)
     tasks = [x for x in raw["all_tasks"] if x is not None]
     summary = summarise(context.graph, context.operators).to_json()
     assert summary["num_events"] == len(raw["all_events"])
@@ -64,7 +59,7 @@ def test_counts_and_types(golden):
 
 @on_goldens
 def test_fields_of_every_task_and_slot(golden):
-    raw, context = loaded(golden)
+    raw, context = raw_and_context(golden)
     rows = task_list(context).to_columns()
     for number, task in enumerate(raw["all_tasks"]):
         if task is None:
@@ -94,7 +89,7 @@ def test_fields_of_every_task_and_slot(golden):
 
 @on_goldens
 def test_one_task_at_a_time(golden):
-    raw, context = loaded(golden)
+    raw, context = raw_and_context(golden)
     generator = np.random.default_rng(3)
     chosen = {0, 1, *generator.integers(0, len(raw["all_tasks"]), 12).tolist()}
     for number in sorted(chosen):
@@ -123,7 +118,7 @@ def test_one_task_at_a_time(golden):
 
 @on_goldens
 def test_every_event(golden):
-    raw, context = loaded(golden)
+    raw, context = raw_and_context(golden)
     rows = event_list(context).to_columns()
     for index, event in enumerate(raw["all_events"]):
         for key in ("event_type", "num_triggers", "first_task_id", "last_task_id"):
@@ -137,7 +132,7 @@ def test_every_event(golden):
 @on_goldens
 def test_edges_of_the_drawing(golden):
     """The script draws event -> task -> event by the low 32 bits of the ids."""
-    raw, context = loaded(golden)
+    raw, context = raw_and_context(golden)
     expected = [
         (task["dependent_event"] & 0xFFFFFFFF, number, task["trigger_event"] & 0xFFFFFFFF)
         for number, task in enumerate(raw["all_tasks"])

@@ -13,8 +13,7 @@ from mpkgraph.analysis.operator_list import operator_list
 from mpkgraph.catalog import DEFAULT, Catalog
 from mpkgraph.io.reader import read_graph
 from mpkgraph.model.operator import OperatorSet
-from mpkgraph.views.operators import recover_operators
-from tests import goldens
+from tests import goldens, loaded
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "decoder" / "task_graph_rank0.json"
 UNSIZED = Catalog("other", DEFAULT.task_types, DEFAULT.event_types, {941: "DT_MINE"})
@@ -22,10 +21,9 @@ UNSIZED = Catalog("other", DEFAULT.task_types, DEFAULT.event_types, {941: "DT_MI
 
 
 @pytest.mark.parametrize("catalog", [DEFAULT, UNSIZED], ids=["sized", "unsized"])
-@pytest.mark.parametrize("golden", goldens.graphs(max_bytes=1_000_000), ids=str)
-def test_rows_are_the_operators_details(golden, catalog, tmp_path):
-    graph = read_graph(golden.write_graph(tmp_path))
-    context = GraphContext(graph, recover_operators(graph), catalog)
+@pytest.mark.parametrize("golden", goldens.graphs(max_bytes=1_000_000, one_target=True), ids=str)
+def test_rows_are_the_operators_details(golden, catalog):
+    context = GraphContext(loaded.graph(golden), loaded.recovered(golden), catalog)
     every_other = np.arange(len(context.operators), dtype=np.int64)[::-2]
     for indices in (None, every_other):
         table = operator_list(context, indices)

@@ -279,7 +279,9 @@ def test_any_legal_graph_has_a_structure(graph):
     assert 0 <= structure.width <= graph.num_tasks
 
 
-@pytest.mark.parametrize("golden", goldens.graphs(max_bytes=3_000_000, group="models"), ids=str)
+@pytest.mark.parametrize(
+    "golden", goldens.graphs(max_bytes=3_000_000, group="models", one_target=True), ids=str
+)
 def test_depth_of_goldens_is_the_longest_path_of_networkx(golden, tmp_path):
     graph = read_graph(golden.write_graph(tmp_path))
     structure = find_structure(graph)

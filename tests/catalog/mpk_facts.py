@@ -22,6 +22,8 @@ from tests import goldens
 FOLDER = goldens.FOLDER.parent / "mpk"
 ABSENT = "no facts: ../shared/mpk is not here"
 KV_TILE = 128
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""In C where there is such: in Python these files take seconds, in every process of the tests."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def all_facts() -> dict[str, Fact]:
     """By name; empty when the files are not here."""
     facts: dict[str, Fact] = {}
     for path in sorted(FOLDER.glob("tasks_*.yaml")):
-        for name, task in yaml.safe_load(path.read_text(encoding="utf-8"))["tasks"].items():
+        for name, task in yaml.load(path.read_text(encoding="utf-8"), LOADER)["tasks"].items():
             facts[name] = _fact(name, task)
     return facts
 

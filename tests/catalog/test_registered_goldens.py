@@ -6,11 +6,8 @@ import pytest
 
 from mpkgraph.catalog import DEFAULT
 from mpkgraph.catalog.registered import REGISTERED_TASKS
-from mpkgraph.io.reader import read_graph
-from mpkgraph.io.record import read_record
 from mpkgraph.planner.variants import VariantRegistry
-from mpkgraph.views.recorded import recorded_operators
-from tests import goldens
+from tests import goldens, loaded
 from tests.catalog.layer_facts import facts_of
 
 
@@ -39,10 +36,9 @@ def numbered(records):
 
 @pytest.mark.parametrize("golden", goldens.graphs(), ids=str)
 def test_keys_number_the_variants(golden):
-    records = [read_record(x.record_path) for x in same_process(golden)]
+    records = [loaded.record(x) for x in same_process(golden)]
     *_, expected = numbered(records)
-    graph = read_graph(golden.graph_path)
-    for operator in recorded_operators(graph, records[-1]):
+    for operator in loaded.recorded(golden):
         task_type, variant = expected[operator.layer_index]
         assert DEFAULT.task_type_name(operator.task_type) == task_type
         assert operator.variant_ids == (variant,), operator.register_name
@@ -52,8 +48,8 @@ def test_goldens_try_the_numbering():
     """Most names, and task types with several variants and with layers that share one."""
     goldens.require()
     names, shared, several = set(), set(), set()
-    for golden in goldens.all_graphs():
-        record = read_record(golden.record_path)
+    for golden in goldens.graphs():
+        record = loaded.record(golden)
         (found,) = numbered([record])
         names.update(layer.register_name for layer in record.layers)
         shared.update(x for x, count in collections.Counter(found).items() if count > 1)

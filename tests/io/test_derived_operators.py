@@ -24,17 +24,15 @@ from mpkgraph.io.entry_checks import EntryError
 from mpkgraph.io.entry_stream import EntryStream
 from mpkgraph.io.operators_entry import OperatorsWriter, decode_operators, encode_operators
 from mpkgraph.io.reader import read_graph
-from mpkgraph.io.record import read_record
 from mpkgraph.model.graph import TaskColumns
 from mpkgraph.model.operator import Operator, OperatorSet, OperatorSlot
 from mpkgraph.views.extents import complete_extents
 from mpkgraph.views.operators import recover_operators
-from mpkgraph.views.recorded import recorded_operators
-from tests import goldens, strategies
+from tests import goldens, loaded, strategies
 from tests.naive import assert_same_graph
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "decoder" / "task_graph_rank0.json"
-SMALL = goldens.graphs(max_bytes=2_000_000)
+SMALL = goldens.graphs(max_bytes=2_000_000, one_target=True)
 
 
 def assert_same_operators(found: OperatorSet, expected: OperatorSet) -> None:
@@ -150,13 +148,10 @@ class TestOperators:
         assert_same_operators(decode_operators(entry, num_tasks=operators.num_tasks), operators)
 
     @pytest.mark.parametrize("golden", SMALL, ids=str)
-    def test_those_of_real_graphs_come_back(self, golden, tmp_path):
-        graph = read_graph(golden.write_graph(tmp_path))
-        found = [recover_operators(graph)]
-        if golden.record_path is not None:
-            found.append(recorded_operators(graph, read_record(golden.record_path)))
-        for operators in found:
-            kept = decode_operators(encode_operators(operators), num_tasks=graph.num_tasks)
+    def test_those_of_real_graphs_come_back(self, golden):
+        for operators in (loaded.recovered(golden), loaded.recorded(golden)):
+            num_tasks = loaded.graph(golden).num_tasks
+            kept = decode_operators(encode_operators(operators), num_tasks=num_tasks)
             assert_same_operators(kept, operators)
 
     def test_one_is_made_at_a_time(self, monkeypatch):

@@ -295,7 +295,7 @@ def test_mutations(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     source = random.Random(seed)
     path = tmp_path / "graph.json"
     outcomes = set()
-    for _ in range(250):
+    for _ in range(120):
         bad = mutated(text, source)
         path.write_bytes(bad)
         monkeypatch.setattr(reader, "BLOCK_BYTES", source.choice([900, 5000, 1 << 20]))

@@ -33,7 +33,7 @@ def text_of(graph: TaskGraph) -> bytes:
     return stream.getvalue()
 
 
-@pytest.mark.parametrize("golden", goldens.graphs(max_bytes=4_000_000), ids=str)
+@pytest.mark.parametrize("golden", goldens.graphs(max_bytes=2_500_000), ids=str)
 def test_writes_the_bytes_of_mirage(golden):
     text = golden.graph_bytes()
     written = text_of(graph_from_document(orjson.loads(text)))

@@ -40,7 +40,7 @@ def test_runs_are_sorted_and_apart(tile):
 
 
 @given(brute.tile_pairs())
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_two_tiles(pair):
     left, right = pair
     a, b = brute.tile_bytes(left), brute.tile_bytes(right)
@@ -95,7 +95,7 @@ def test_box_of_a_slice(whole, size, data):
 
 
 @given(brute.wholes(), st.integers(0, 80), st.data())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_a_box_holds_exactly_the_elements(whole, start, data):
     dims = tuple(data.draw(st.integers(1, 4)) for _ in whole.dims)
     box = Tile("x", start * 2, TileLayout(dims, whole.strides, 2)).box(whole.dims)

@@ -61,7 +61,7 @@ def _check(parts, within):
 
 
 @given(PARTS, WITHIN)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_against_bytes(parts, within):
     _check(parts, within)
 

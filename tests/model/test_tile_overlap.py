@@ -16,7 +16,7 @@ OFFSETS = st.lists(st.integers(-40, 120) | st.sampled_from([0, 8]), max_size=7)
 
 
 @given(brute.tile_pairs(), OFFSETS, OFFSETS)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_columns_equal_single_tiles(pair, lefts, rights):
     one, other = pair[0].layout, pair[1].layout
     expected = [

@@ -182,7 +182,7 @@ def chain_points(producer, output_map, consumer, input_map):
         yield list(itertools.product(*ranges))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(GRIDS, MAPS, GRIDS, MAPS, st.integers(1, 2))
 def test_chains_equal_the_loops(producer, output_map, consumer, input_map, num_subtasks):
     layers = [
@@ -207,7 +207,7 @@ def test_chains_equal_the_loops(producer, output_map, consumer, input_map, num_s
     assert found.num_tasks == next_id
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_any_layers_are_numbered_or_refused(data):
     """Random layers over few tensors: every id is handed out once, or the layers are refused."""

@@ -76,7 +76,7 @@ def assert_claims_hold(operator, spec, point_of_task):
 
 
 @given(layer_specs())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_claims_about_one_layer_hold(spec):
     points = spec.points()
     graph = emitted([waiting(spec.task(point), NO_EVENT, END) for point in points])
@@ -89,7 +89,7 @@ def test_claims_about_one_layer_hold(spec):
 
 
 @given(layer_specs(), st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_claims_about_a_chain_layer_hold(spec, data):
     """Tasks are emitted event by event, so not in grid order."""
     splitting = [a for a in range(3) if any(slot.input_map[a] >= 0 for slot in spec.slots)]

@@ -8,13 +8,11 @@ import pytest
 
 from mpkgraph.catalog import DEFAULT
 from mpkgraph.errors import GraphReadError
-from mpkgraph.io.reader import read_graph
-from mpkgraph.io.record import read_record
 from mpkgraph.model.graph import NULL_TENSOR, TaskGraph
 from mpkgraph.model.operator import OperatorSet
 from mpkgraph.model.record import PipelineRecord
 from mpkgraph.views.recorded import recorded_operators
-from tests import goldens
+from tests import goldens, loaded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,9 +25,7 @@ class Case:
 
 @functools.lru_cache(maxsize=2)
 def load(golden):
-    graph = read_graph(golden.graph_path)
-    record = read_record(golden.record_path)
-    return Case(golden, graph, record, recorded_operators(graph, record))
+    return Case(golden, loaded.graph(golden), loaded.record(golden), loaded.recorded(golden))
 
 
 @pytest.fixture(scope="module", params=goldens.graphs(), ids=str)

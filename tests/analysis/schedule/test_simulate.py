@@ -176,7 +176,7 @@ def test_runs_longer_than_a_pass():
 
 
 @pytest.mark.parametrize(
-    "golden_graph", goldens.graphs(max_bytes=3_000_000, group="models"), ids=str
+    "golden_graph", goldens.graphs(max_bytes=3_000_000, group="models", one_target=True), ids=str
 )
 def test_goldens_run_by_the_rules(golden_graph):
     graph = read_graph(golden_graph.graph_path)

@@ -11,11 +11,8 @@ from mpkgraph.analysis.verify.rules.hazards.conflicts import walk_conflicts
 from mpkgraph.analysis.verify.rules.hazards.pairs import PairFinder
 from mpkgraph.analysis.verify.run import verify
 from mpkgraph.catalog import DEFAULT
-from mpkgraph.io.reader import read_graph
-from mpkgraph.io.record import read_record
 from mpkgraph.views.operators import recover_operators
-from mpkgraph.views.recorded import recorded_operators
-from tests import goldens
+from tests import goldens, loaded
 from tests.analysis.verify.oracle import built, context_of
 from tests.pipelines import odd
 from tests.pipelines.kit import COLUMNS, ROWS, WHOLE, attach, block, block_graph
@@ -182,7 +179,7 @@ def test_new_memory_that_is_written_in_part_and_never_read():
 
 def test_without_a_record_memory_rules_are_skipped():
     context = built(_part_written)
-    bare = VerifyContext(context.graph, recover_operators(context.graph, DEFAULT), DEFAULT)
+    bare = VerifyContext(context.graph, recover_operators(context.graph), DEFAULT)
     result = verify([bare], select=["hazards"])
     assert not result.findings
     assert {rule.code for rule, _ in result.skipped} == {"MPK210", "MPK211"}
@@ -250,14 +247,6 @@ REAL = {
 """By the start of a case's name what is really wrong with it (docs/findings-in-mirage.md)."""
 
 
-def golden_context(golden, *, record=True) -> VerifyContext:
-    graph = read_graph(golden.graph_path)
-    if not record:
-        return VerifyContext(graph, recover_operators(graph, DEFAULT), DEFAULT)
-    made = read_record(golden.record_path)
-    return VerifyContext(graph, recorded_operators(graph, made, DEFAULT), DEFAULT, made)
-
-
 def expected(golden) -> set[tuple[str, str]]:
     name = golden.case.split("/")[1]
     return next((what for start, what in REAL.items() if name.startswith(start)), set())
@@ -273,7 +262,7 @@ def expected(golden) -> set[tuple[str, str]]:
     ids=str,
 )
 def test_real_graphs(golden):
-    assert {(x.rule.code, x.severity) for x in found(golden_context(golden))} == expected(golden)
+    assert {(x.rule.code, x.severity) for x in found(loaded.verified(golden))} == expected(golden)
 
 
 @pytest.mark.parametrize(
@@ -283,7 +272,7 @@ def test_real_graphs(golden):
 )
 def test_real_graphs_without_their_record(golden):
     """Nothing is found that the record would not show."""
-    bare = {(x.rule.code, x.severity) for x in found(golden_context(golden, record=False))}
+    bare = {(x.rule.code, x.severity) for x in found(loaded.verified_alone(golden))}
     assert {x for x in bare if x[1] == "error"} <= expected(golden)
 
 
@@ -292,7 +281,7 @@ def test_all_pairs_of_layers_are_those_that_others_counted():
     mine = [x for x in goldens.all_graphs() if "deepseek_v3-L0,3-b1" in x.case]
     if not mine:
         pytest.skip(goldens.ABSENT)
-    context = golden_context(mine[0])
+    context = loaded.verified(mine[0])
     steps = walk_conflicts(context, PairFinder(context), prune=False)
     conflicts = [x for step in steps for x in step.conflicts]
     assert Counter(x.hazard for x in conflicts) == {"RAW": 44, "WAR": 53, "WAW": 42}

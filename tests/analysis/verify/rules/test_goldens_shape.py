@@ -6,12 +6,7 @@ import pytest
 
 from mpkgraph.analysis.verify.context import VerifyContext
 from mpkgraph.analysis.verify.run import verify
-from mpkgraph.catalog import DEFAULT
-from mpkgraph.io.reader import read_graph
-from mpkgraph.io.record import read_record
-from mpkgraph.views.operators import recover_operators
-from mpkgraph.views.recorded import recorded_operators
-from tests import goldens
+from tests import goldens, loaded
 
 FAMILIES = ("splits", "structure", "ranks")
 SMALL = 3_000_000
@@ -66,11 +61,7 @@ PLACES = {
 
 
 def context_of(golden: goldens.Golden, *, with_record: bool) -> VerifyContext:
-    graph = read_graph(golden.graph_path)
-    if not with_record:
-        return VerifyContext(graph, recover_operators(graph), DEFAULT)
-    record = read_record(golden.record_path)
-    return VerifyContext(graph, recorded_operators(graph, record), DEFAULT, record)
+    return loaded.verified(golden) if with_record else loaded.verified_alone(golden)
 
 
 def expected(case: str) -> set[str]:

@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mpkgraph.analysis.verify.context import VerifyContext
+from mpkgraph.analysis.verify.context import VerifyContext, VerifyOptions
 from mpkgraph.analysis.verify.rules.resources import CHECKS, limits
 from mpkgraph.analysis.verify.run import verify
 from mpkgraph.catalog import DEFAULT
 from mpkgraph.model.operator import OperatorSet
 from mpkgraph.views.operators import recover_operators
-from tests import goldens
+from tests import goldens, loaded
 from tests.analysis.verify.rules.raw_layers import (
     META,
     Layer,
@@ -537,19 +537,15 @@ REAL = {
 
 
 def errors_of(golden):
-    from mpkgraph.io.record import parse_record
-
-    record = parse_record(golden.record_bytes(), file=str(golden))
-    return {x.rule.code for x in found(context_of(record)) if x.severity == "error"}
+    return {x.rule.code for x in found(loaded.verified(golden)) if x.severity == "error"}
 
 
 @pytest.mark.parametrize("group", ["tests", "gpu", "models"])
 def test_good_goldens_have_no_errors_but_real_ones(group):
     goldens.require()
     seen = {}
-    for golden in goldens.all_graphs():
-        if golden.group == group and golden.num_bytes < 6_000_000:
-            seen.setdefault(golden.case, set()).update(errors_of(golden))
+    for golden in goldens.graphs(max_bytes=6_000_000, group=group):
+        seen.setdefault(golden.case, set()).update(errors_of(golden))
     assert seen
     wanted = {case: REAL.get(case, set()) for case in seen}
     assert seen == wanted
@@ -585,13 +581,11 @@ def test_pipelines_that_merely_exercise_the_emitter_have_no_errors():
 
 def test_good_graphs_alone_have_no_errors_but_real_ones():
     """Operators recovered from the tasks: what they do not tell is not guessed."""
-    from mpkgraph.io.record import parse_record
-
     goldens.require()
-    for golden in goldens.all_graphs():
-        if golden.group in {"tests", "gpu", "models"} and golden.num_bytes < 2_500_000:
-            record = parse_record(golden.record_bytes(), file=str(golden))
-            alone = without_record(record, num_workers=128)
+    options = VerifyOptions(num_workers=128)
+    for golden in goldens.graphs(max_bytes=2_500_000):
+        if golden.group in {"tests", "gpu", "models"}:
+            alone = replace(loaded.verified_alone(golden), options=options)
             errors = {x.rule.code for x in found(alone) if x.severity == "error"}
             assert errors <= REAL.get(golden.case, set()), golden
 

@@ -50,7 +50,7 @@ def changed(context: VerifyContext, tasks: Any, events: Any) -> VerifyContext:
     return with_graph(context, graph)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(TASK_FAULTS, max_size=4), st.lists(EVENT_FAULTS, max_size=3))
 def test_events_that_mean_nothing(tasks, events):
     context = changed(SOUND, tasks, events)
