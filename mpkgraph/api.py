@@ -13,6 +13,7 @@ from mpkgraph.io.reader import Progress, read_graph, read_graphs
 from mpkgraph.model.graph import TaskGraph
 from mpkgraph.model.operator import OperatorSet
 from mpkgraph.model.record import PipelineRecord
+from mpkgraph.pipeline.compiled import BOTH, Compiled, CompileResult
 
 if TYPE_CHECKING:
     from mpkgraph.analysis.cost.model import CostModel
@@ -22,15 +23,18 @@ if TYPE_CHECKING:
     from mpkgraph.analysis.summary import Summary
     from mpkgraph.analysis.verify.context import VerifyContext, VerifyOptions
     from mpkgraph.analysis.verify.run import VerifyResult
-    from mpkgraph.pipeline.compile import CompileResult
 
 PathLike = str | os.PathLike[str]
+Source = TaskGraph | PipelineRecord | Compiled
+"""One rank of a pipeline: its graph, its record, or both as they were compiled."""
 
 
 def read(
     path: PathLike, *, processes: int | None = None, progress: Progress | None = None
 ) -> TaskGraph:
     """One rank's graph from a file (plain, gzip, zstandard) or "-" for standard input.
+
+    For all the ranks in a directory there is `read_all`.
 
     Raises GraphReadError for a file that can't be read or breaks the format.
     """
@@ -199,14 +203,13 @@ def compile(  # noqa: A001  as the command is called
 
     >>> import mpkgraph
     >>> result = mpkgraph.compile("examples/rmsnorm.py:build", target="h100")
-    >>> result.compiled[0].graph.num_tasks > 2
+    >>> result.graph.num_tasks > 2
     True
 
     Raises PipelineError for what Mirage would refuse, UsageError for a name that is none,
     GraphReadError for a record that can't be read.
     """
     from mpkgraph.pipeline.compile import CompileOptions, compile_pipelines
-    from mpkgraph.pipeline.compiled import BOTH
     from mpkgraph.pipeline.target import find_cc
 
     sources = [pipeline] if isinstance(pipeline, _PATHS) else list(pipeline)
@@ -225,7 +228,7 @@ def compile(  # noqa: A001  as the command is called
 
 
 def verify(
-    source: TaskGraph | PipelineRecord | PathLike | Sequence[TaskGraph | PipelineRecord],
+    source: Source | Sequence[Source] | CompileResult | PathLike,
     record: PipelineRecord | PathLike | None = None,
     *,
     select: Iterable[str] = (),
@@ -236,10 +239,11 @@ def verify(
 ) -> VerifyResult:
     """What is wrong with one pipeline, as `mpkgraph verify` finds it.
 
-    `source` is a graph, a pipeline record (which is planned first), several of these (the ranks of
-    one pipeline), or the path of a graph, of a directory of them, or of a record. `record` goes
-    with one graph; without it, the one beside the graph's file is used when there is one and
-    `find_record` is true. `select` and `ignore` hold codes, names, families or prefixes of rules.
+    `source` is a graph, a pipeline record (which is planned first), one of `compile(...).compiled`,
+    several of these (the ranks of one pipeline), what `compile` returned for one pipeline, or the
+    path of a graph, of a directory of them, or of a record. `record` goes with one graph; without
+    it, the one beside the graph's file is used when there is one and `find_record` is true.
+    `select` and `ignore` hold codes, names, families or prefixes of rules.
 
     Raises UsageError for a word that is no rule, GraphReadError for what can't be read or a record
     of another graph, PipelineError for a pipeline that Mirage refuses.
@@ -248,7 +252,7 @@ def verify(
     from mpkgraph.analysis.verify.subjects import pipeline_of
 
     sources = _verify_sources(source)
-    if record is not None and (len(sources) != 1 or isinstance(sources[0], PipelineRecord)):
+    if record is not None and not (len(sources) == 1 and isinstance(sources[0], TaskGraph)):
         raise UsageError("a record goes with one graph", remedy="Leave it out")
     contexts = [_verify_context(x, record, catalog, options, find_record) for x in sources]
     pipeline = pipeline_of(str(source) if isinstance(source, _PATHS) else "pipeline", contexts)
@@ -256,8 +260,8 @@ def verify(
 
 
 def diff(
-    left: TaskGraph | PipelineRecord | PathLike | Sequence[TaskGraph | PipelineRecord],
-    right: TaskGraph | PipelineRecord | PathLike | Sequence[TaskGraph | PipelineRecord],
+    left: Source | Sequence[Source] | CompileResult | PathLike,
+    right: Source | Sequence[Source] | CompileResult | PathLike,
     *,
     only: Iterable[str] = (),
     ignore: Iterable[str] = (),
@@ -267,15 +271,16 @@ def diff(
 ) -> DiffReport:
     """What differs between two pipelines, as `mpkgraph diff` tells it; `left` is what was.
 
-    Each side is a graph, a record (which is planned first), several of these (ranks of one
-    pipeline), or the path of a graph, of a directory of them, or of a record. `only` and `ignore`
-    hold levels and aspects of `mpkgraph.analysis.diff.options`.
+    Each side is a graph, a record (which is planned first), one of `compile(...).compiled`,
+    several of these (ranks of one pipeline), what `compile` returned for one pipeline, or the path
+    of a graph, of a directory of them, or of a record. `only` and `ignore` hold levels and aspects
+    of `mpkgraph.analysis.diff.options`.
 
     >>> old, new = (
     ...     compile("examples/rmsnorm.py:build", target="h100", settings={"rows": n})
     ...     for n in (16, 8)
     ... )
-    >>> diff(old.compiled[0].graph, new.compiled[0].graph).is_equal
+    >>> diff(old, new).is_equal
     False
 
     Raises UsageError for a word that is no level or aspect, GraphReadError for what can't be read,
@@ -307,11 +312,13 @@ _PATHS = (str, os.PathLike)
 
 
 def _verify_sources(
-    source: TaskGraph | PipelineRecord | PathLike | Sequence[TaskGraph | PipelineRecord],
-) -> Sequence[TaskGraph | PipelineRecord]:
-    if isinstance(source, (TaskGraph, PipelineRecord)):
+    source: Source | Sequence[Source] | CompileResult | PathLike,
+) -> Sequence[Source]:
+    if isinstance(source, (TaskGraph, PipelineRecord, Compiled)):
         return [source]
-    if not isinstance(source, (str, os.PathLike)):
+    if isinstance(source, CompileResult):
+        return _one_pipeline(source)
+    if not isinstance(source, _PATHS):
         return source
     from mpkgraph.io.record_file import is_record
 
@@ -322,8 +329,18 @@ def _verify_sources(
     return read_graphs(source)
 
 
+def _one_pipeline(result: CompileResult) -> Sequence[Compiled]:
+    """The ranks of the one pipeline that was compiled. Raises UsageError for several."""
+    if len({x.index for x in result.compiled}) > 1:
+        raise UsageError(
+            f"{len(result.compiled)} pipelines were compiled",
+            remedy="Give one of compiled, or the ranks of one",
+        )
+    return result.compiled
+
+
 def _verify_context(
-    source: TaskGraph | PipelineRecord,
+    source: Source,
     record: PipelineRecord | PathLike | None,
     catalog: Catalog,
     options: VerifyOptions | None,
@@ -332,6 +349,10 @@ def _verify_context(
     from mpkgraph.analysis.verify.subjects import context_of
     from mpkgraph.io import record as records
 
+    if isinstance(source, Compiled):
+        if source.graph is not None:
+            return context_of(source.graph, source.record, catalog=catalog, options=options)
+        source = source.record
     if isinstance(source, PipelineRecord):
         from mpkgraph.planner.plan import plan
 

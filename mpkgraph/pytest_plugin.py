@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mpkgraph.analysis.verify.run import VerifyResult
     from mpkgraph.model.graph import TaskGraph
     from mpkgraph.model.record import PipelineRecord
-    from mpkgraph.pipeline.compile import CompileResult
+    from mpkgraph.pipeline.compiled import CompileResult
 
 UPDATE = "--mpkgraph-update"
 MAX_LINES = 40

@@ -171,6 +171,11 @@ class Summary:
     extras: Mapping[str, Any] = field(default_factory=dict)
     """Top-level fields that this version of mpkgraph does not know."""
 
+    def __repr__(self) -> str:
+        counts = f"{self.num_tasks} tasks, {self.num_events} events"
+        shape = f"depth {self.depth}, width {self.width}"
+        return f"<Summary: rank {self.rank}, {counts}, {len(self.operators)} operators, {shape}>"
+
     def to_json(self) -> dict[str, Any]:
         return {
             "path": self.source.path,

@@ -13,7 +13,8 @@ from mpkgraph.pipeline.compiled import BOTH, Emit
 
 if TYPE_CHECKING:
     from mpkgraph.analysis.verify.report import VerifyReport
-    from mpkgraph.pipeline.compile import CompileOptions, CompileResult
+    from mpkgraph.pipeline.compile import CompileOptions
+    from mpkgraph.pipeline.compiled import CompileResult
 
 FINDINGS = 1
 """Exit code of `--check` when planning warned or static verify found an error."""

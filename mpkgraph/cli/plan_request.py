@@ -13,7 +13,8 @@ from mpkgraph.errors import MpkGraphError, UsageError
 from mpkgraph.pipeline.compiled import Emit
 
 if TYPE_CHECKING:
-    from mpkgraph.pipeline.compile import CompileOptions, CompileResult
+    from mpkgraph.pipeline.compile import CompileOptions
+    from mpkgraph.pipeline.compiled import CompileResult
 
 
 @dataclass(frozen=True, kw_only=True)

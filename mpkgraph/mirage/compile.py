@@ -32,13 +32,8 @@ from mpkgraph.mirage.process import ChildResult, OnMessage, run_child
 from mpkgraph.mirage.protocol import ChildRequest, Message
 from mpkgraph.model.graph import TaskGraph
 from mpkgraph.model.record import CallSite, PipelineRecord
-from mpkgraph.pipeline.compile import (
-    CompileOptions,
-    CompileResult,
-    only_for_scripts,
-    record_paths,
-)
-from mpkgraph.pipeline.compiled import Compiled, graph_folder, make_folder
+from mpkgraph.pipeline.compile import CompileOptions, only_for_scripts, record_paths
+from mpkgraph.pipeline.compiled import Compiled, CompileResult, graph_folder, make_folder
 from mpkgraph.pipeline.custom_tasks import with_custom_tasks
 from mpkgraph.pipeline.replay import recorded_target
 from mpkgraph.pipeline.target import Target
@@ -87,15 +82,15 @@ class MirageGraph:
 
 @dataclass(frozen=True)
 class MirageResult(CompileResult):
-    """A compile by Mirage; `graphs` goes with `compiled`."""
+    """A compile by Mirage; `made` goes with `compiled`."""
 
     mirage: FoundMirage | None = None
-    graphs: tuple[MirageGraph, ...] = ()
+    made: tuple[MirageGraph, ...] = ()
 
     @property
     def has_warnings(self) -> bool:
         """Whether planning warned, or Mirage's graph is another than the planner's."""
-        differs = any(x.comparison.equal is False for x in self.graphs)
+        differs = any(x.comparison.equal is False for x in self.made)
         return differs or any(x.warnings for x in self.compiled)
 
 
@@ -348,7 +343,7 @@ def _finish(
         compiled=tuple(x for x, _ in placed),
         notes=tuple(dict.fromkeys(notes)),
         mirage=diagnosis.facts.mirage,
-        graphs=tuple(x for _, x in placed),
+        made=tuple(x for _, x in placed),
     )
 
 

@@ -115,6 +115,10 @@ class OperatorSet:
     num_tasks: int
     """Tasks of the graph, those of no operator (terminate, begin, null) included."""
 
+    def __repr__(self) -> str:
+        origin = f", {self.operators[0].origin}" if self.operators else ""
+        return f"<OperatorSet: {len(self)} operators of {self.num_tasks} tasks{origin}>"
+
     def __len__(self) -> int:
         return len(self.operators)
 

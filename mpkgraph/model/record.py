@@ -295,6 +295,13 @@ class PipelineRecord:
     call_sites: tuple[CallSite | None, ...] = field(default=(), compare=False, repr=False)
     """By entry of `log` the user's line that made it; empty when not known, not written."""
 
+    def __repr__(self) -> str:
+        calls = sum(isinstance(entry, LayerCall) for _, entry, _ in walk(self.log))
+        counts = f"{len(self.tensors)} tensors, {calls} layers"
+        where = "" if self.path is None else f" {self.path}"
+        rank = f"rank {self.my_gpu_id} of {self.num_gpus}"
+        return f"<PipelineRecord{where}: {rank}, cc {self.target_cc}, {counts}>"
+
     @property
     def num_gpus(self) -> int:
         """Ranks that run together."""

@@ -14,7 +14,14 @@ from mpkgraph.catalog.registered import REGISTERED_TASKS, RegisteredTaskRow
 from mpkgraph.errors import GraphReadError, PipelineError, UsageError
 from mpkgraph.io.record import read_record
 from mpkgraph.model.record import PipelineRecord
-from mpkgraph.pipeline.compiled import BOTH, Compiled, Emit, graph_folder, write_files
+from mpkgraph.pipeline.compiled import (
+    BOTH,
+    Compiled,
+    CompileResult,
+    Emit,
+    graph_folder,
+    write_files,
+)
 from mpkgraph.pipeline.custom_tasks import with_custom_tasks
 from mpkgraph.pipeline.standin.session import Executor
 from mpkgraph.pipeline.target import Target
@@ -56,20 +63,6 @@ class CompileOptions:
     """Keep the tensors that a script attaches, with their values, beside each pipeline."""
     executor: Executor | None = None
     """Runs a compiled pipeline when the script launches it; None does nothing then."""
-
-
-@dataclass(frozen=True)
-class CompileResult:
-    """Graphs by rank, then in the order of one process, and what else there is to say."""
-
-    compiled: tuple[Compiled, ...]
-    notes: tuple[str, ...] = ()
-    late_errors: tuple[str, ...] = ()
-    """How scripts failed after they had compiled; among the notes too."""
-
-    @property
-    def has_warnings(self) -> bool:
-        return any(x.warnings for x in self.compiled)
 
 
 def compile_pipelines(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from mpkgraph.errors import GraphWriteError
+from mpkgraph.errors import GraphWriteError, UsageError
 from mpkgraph.io.record import save_record
 from mpkgraph.io.writer import save_graph
 from mpkgraph.model.graph import TaskGraph
@@ -58,6 +58,12 @@ class Compiled:
     """By name the torch tensors that were attached; kept only where they are asked for."""
     meta_tensors: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
+    def __repr__(self) -> str:
+        made = self.record if self.graph is None else self.graph
+        where = "" if self.site is None else f" at {self.site.file}:{self.site.line}"
+        warned = f", {len(self.warnings)} warnings" if self.warnings else ""
+        return f"<Compiled{where}: {made!r}{warned}>"
+
     @property
     def graph(self) -> TaskGraph | None:
         return None if self.plan is None else self.plan.graph
@@ -65,6 +71,41 @@ class Compiled:
     @property
     def warnings(self) -> tuple[Any, ...]:
         return () if self.plan is None else tuple(self.plan.warnings)
+
+
+@dataclass(frozen=True)
+class CompileResult:
+    """Graphs by rank, then in the order of one process, and what else there is to say."""
+
+    compiled: tuple[Compiled, ...]
+    notes: tuple[str, ...] = ()
+    late_errors: tuple[str, ...] = ()
+    """How scripts failed after they had compiled; among the notes too."""
+
+    def __repr__(self) -> str:
+        return f"<CompileResult: {', '.join(map(repr, self.compiled)) or 'nothing compiled'}>"
+
+    @property
+    def graphs(self) -> tuple[TaskGraph, ...]:
+        """The planned graphs, one for each of `compiled`."""
+        return tuple(x.graph for x in self.compiled if x.graph is not None)
+
+    @property
+    def graph(self) -> TaskGraph:
+        """The graph of a pipeline that compiled once, on one rank.
+
+        Raises UsageError when there are more graphs, or none.
+        """
+        if len(self.graphs) != 1:
+            raise UsageError(
+                f"{len(self.graphs)} graphs were compiled",
+                remedy="Choose from graphs, or from compiled, which has their records too",
+            )
+        return self.graphs[0]
+
+    @property
+    def has_warnings(self) -> bool:
+        return any(x.warnings for x in self.compiled)
 
 
 Emit = frozenset[str]

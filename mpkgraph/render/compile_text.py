@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TextIO
 
 from mpkgraph.io.writer import text_chunks
-from mpkgraph.pipeline.compile import CompileResult
-from mpkgraph.pipeline.compiled import Compiled
+from mpkgraph.pipeline.compiled import Compiled, CompileResult
 from mpkgraph.planner.warnings import PlanWarning
 from mpkgraph.render.escape import printable
 
@@ -53,7 +52,7 @@ def _by_mirage(result: CompileResult) -> MirageResult | None:
 
 def _mirage_lines(result: MirageResult, position: int) -> Iterator[str]:
     """How Mirage's graph compares, and what nvcc made."""
-    graph = result.graphs[position]
+    graph = result.made[position]
     yield graph.comparison.what
     nvcc = graph.nvcc
     if nvcc is None:
@@ -78,7 +77,7 @@ def warning_lines(result: CompileResult) -> Iterator[str]:
             said.setdefault(_warning_line(compiled, warning))
     yield from said
     by_mirage = _by_mirage(result)
-    for graph in () if by_mirage is None else by_mirage.graphs:
+    for graph in () if by_mirage is None else by_mirage.made:
         if graph.comparison.equal is False:
             yield f"mpkgraph: warning: {printable(graph.comparison.what)} [mirage-differs]"
             yield from (f"  | {printable(x)}" for x in graph.comparison.differences)
@@ -111,7 +110,7 @@ def compile_json(result: CompileResult, report: VerifyReport | None = None) -> b
     by_mirage = _by_mirage(result)
     graphs = [_graph_json(x) for x in result.compiled]
     if by_mirage is not None:
-        for value, graph in zip(graphs, by_mirage.graphs, strict=True):
+        for value, graph in zip(graphs, by_mirage.made, strict=True):
             value["comparison"] = graph.comparison.to_json()
             value["generate_seconds"] = graph.generate_seconds
             value["kernel"] = None if graph.nvcc is None else graph.nvcc.to_json()

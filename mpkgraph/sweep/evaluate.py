@@ -19,8 +19,8 @@ from mpkgraph.analysis.verify.report import Pipeline, check
 from mpkgraph.analysis.verify.run import Suppress
 from mpkgraph.analysis.verify.suppression import InlineComments, SuppressedAt
 from mpkgraph.errors import MpkGraphError, PipelineError
-from mpkgraph.pipeline.compile import CompileResult, compile_pipelines
-from mpkgraph.pipeline.compiled import graph_folder, write_files
+from mpkgraph.pipeline.compile import compile_pipelines
+from mpkgraph.pipeline.compiled import CompileResult, graph_folder, write_files
 from mpkgraph.placement import likely_gpu, likely_kv_length, placement_of
 from mpkgraph.sweep.points import STAGED_DATASET, CheckOptions, Point
 from mpkgraph.sweep.result import GraphRow, PointError, PointResult

@@ -452,6 +452,14 @@ def test_a_file_that_fails_leaves_no_output(mpkgraph, folder):
 # -- The command itself --
 
 
+def test_ranks_that_the_script_does_not_tell_apart(mpkgraph):
+    source = str(ROOT / "examples" / "rmsnorm.py") + ":build"
+    result = mpkgraph("verify", source, "--world-size", "2", "--all-ranks")
+    assert result.code == 3
+    assert "compiled for 2 ranks, and is rank 0 in all" in result.err
+    assert "leave out --all-ranks" in result.err
+
+
 def test_help(mpkgraph, golden, monkeypatch):
     if not version("click").startswith(HELP_CLICK):
         pytest.skip(f"the help was recorded with click {HELP_CLICK}")

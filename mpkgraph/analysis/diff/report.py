@@ -27,6 +27,10 @@ class DiffReport:
     """Of the content of both sides, where that is the same and nothing was compared."""
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        told = "equal" if self.is_equal else f"{self.num_differences} differences"
+        return f"<DiffReport {self.left_name} -> {self.right_name}: {told}>"
+
     @property
     def is_equal(self) -> bool:
         same_ranks = self.ignores_ranks or not (self.left_only or self.right_only)

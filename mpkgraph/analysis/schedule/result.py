@@ -55,6 +55,11 @@ class Schedule:
     """Workers that get more tasks than their queue holds."""
     measured: Measured | None = None
 
+    def __repr__(self) -> str:
+        told = f"{self.makespan_ns / 1000:.1f} us" if self.hang is None else "hangs"
+        workers = f"{self.account.system.num_workers} workers"
+        return f"<Schedule: {told} on {workers}, cost model {self.model.name}>"
+
     @property
     def is_mirrored(self) -> bool:
         """Whether one rank of several stands for all of them."""

@@ -9,8 +9,9 @@ from mpkgraph.analysis.verify.report import Pipeline
 from mpkgraph.analysis.verify.subjects import context_of, pipeline_of
 from mpkgraph.catalog import DEFAULT, catalog_for
 from mpkgraph.catalog.registered import REGISTERED_TASKS
-from mpkgraph.pipeline.compile import CompileOptions, CompileResult
-from mpkgraph.pipeline.compiled import Compiled
+from mpkgraph.errors import PipelineError
+from mpkgraph.pipeline.compile import CompileOptions
+from mpkgraph.pipeline.compiled import Compiled, CompileResult
 from mpkgraph.pipeline.custom_tasks import with_custom_tasks
 
 
@@ -30,4 +31,11 @@ def planned_pipelines(
             if x.graph is not None
         ]
         title = name if len(by_index) == 1 else f"{name}, graph {index + 1}"
+        if len({x.graph.rank for x in ranks}) < len(ranks):
+            raise PipelineError(
+                f"it was compiled for {len(ranks)} ranks, and is rank {ranks[0].graph.rank} in all",
+                where=title,
+                remedy="Let it ask MPI or the environment which rank it is, or leave out "
+                "--all-ranks",
+            )
         yield pipeline_of(title, ranks, items[0].site)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from mpkgraph.analysis.verify.context import VerifyContext
 from mpkgraph.analysis.verify.finding import Finding
@@ -12,6 +13,7 @@ from mpkgraph.analysis.verify.rule import SEVERITIES, Rule, Severity
 from mpkgraph.analysis.verify.rules import CHECKS, RANK_CHECKS, RULES
 from mpkgraph.errors import UsageError
 
+SCHEMA = "mpkgraph-verify-result/1"
 MIN_PREFIX = 4
 """`--select MPK2` takes a family: a prefix of a code has at least this many characters."""
 
@@ -38,6 +40,25 @@ class VerifyResult:
         from mpkgraph.notebook import findings_html
 
         return findings_html(self)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(
+            f"{n} {severity}{'s' if n > 1 and severity != 'advice' else ''}"
+            for severity in SEVERITIES
+            if (n := self.count(severity))
+        )
+        return f"<VerifyResult: {counts or 'nothing found'}, by {len(self.rules)} rules>"
+
+    def to_json(self) -> dict[str, Any]:
+        """Findings, and what could not be looked for, by the names of `mpkgraph verify --json`."""
+        return {
+            "schema": SCHEMA,
+            "counts": {severity: self.count(severity) for severity in SEVERITIES},
+            "suppressed": dict(self.suppressed),
+            "rules": [rule.code for rule in self.rules],
+            "skipped": [{"code": x.code, "name": x.name, "why": why} for x, why in self.skipped],
+            "findings": [finding.to_json() for finding in self.findings],
+        }
 
     def count(self, severity: Severity) -> int:
         return sum(finding.severity == severity for finding in self.findings)
