@@ -28,4 +28,4 @@ bench:
 	python -m benchmarks
 
 docs:
-	sphinx-build -W -n --keep-going -q -d build/doctrees docs build/docs
+	sphinx-build -E -W -n --keep-going -q -d build/doctrees docs build/docs

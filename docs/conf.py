@@ -48,6 +48,7 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
+html_sidebars = {"tutorial/index": []}
 html_theme_options = {
     "logo": {"text": "mpkgraph"},
     "navbar_align": "left",

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mpkgraph.model.operator import Operator, OperatorSet
     from mpkgraph.model.tile import Tile
     from mpkgraph.planner.plan import plan
+    from mpkgraph.schemas import json_schema
     from mpkgraph.views.networkx import to_networkx
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "__version__",
     "compile",
     "diff",
+    "json_schema",
     "operators",
     "plan",
     "read",
@@ -71,6 +73,7 @@ _HOMES = {
     "Tile": ("mpkgraph.model.tile", "Tile"),
     "compile": ("mpkgraph.api", "compile"),
     "diff": ("mpkgraph.api", "diff"),
+    "json_schema": ("mpkgraph.schemas", "json_schema"),
     "operators": ("mpkgraph.api", "operators"),
     "plan": ("mpkgraph.planner.plan", "plan"),
     "read": ("mpkgraph.api", "read"),

@@ -22,6 +22,10 @@ from mpkgraph.cli.main import cli
 from mpkgraph.errors import MpkGraphError
 from mpkgraph.reference import TASK_FUNCTIONS, unexecutable_types
 from mpkgraph.reference.gpu_checked import AGREES_IN_PART, GPU_CHECKED
+from mpkgraph.schemas import NAMES, file_name, json_schema
+
+SCHEMAS = "../../mpkgraph/schemas"
+"""The folder of the schemas' files, from a page of the reference."""
 
 
 def options(name: str) -> str:
@@ -50,8 +54,8 @@ def task_types(_: str) -> str:
             gpu = "in part" if row.name in AGREES_IN_PART else "agrees"
             gpu = gpu if row.name in GPU_CHECKED else "-"
         names = ", ".join(f"`{x}`" for x in row.register_names) or "-"
-        rows.append((str(row.value), f"`{row.name}`", names, executed, checked, gpu))
-    titles = ("number", "task type", "registered as", "executed", "checked against", "H100")
+        rows.append((f"`{row.name}`", str(row.value), names, executed, checked, gpu))
+    titles = ("task type", "number", "registered as", "executed", "checked against", "H100")
     return _table(titles, rows)
 
 
@@ -70,6 +74,70 @@ def errors(_: str) -> str:
         for x in sorted(_with_subclasses(MpkGraphError), key=lambda x: (x.__module__, x.__name__))
     ]
     return _table(("class", "is a", "exit code", "raised when"), rows)
+
+
+def schemas(_: str) -> str:
+    """The schema of each printed form: its keys, and those of the objects in it."""
+    lines = []
+    for name in NAMES:
+        schema = json_schema(name)
+        file = file_name(name)
+        lines += [
+            f"## {name}",
+            "",
+            f"{schema['title']}: {{download}}`{file} <{SCHEMAS}/{file}>`.",
+            "",
+        ]
+        for view in schema.get("oneOf", [schema]):
+            if "oneOf" in schema:
+                lines += [f"### {view['title']}", ""]
+            lines += [_keys(view), ""]
+        for definition, value in schema["$defs"].items():
+            if definition not in {"integer", "number"}:
+                lines += [f"**{definition}**", "", _keys(value), ""]
+    return "\n".join(lines)
+
+
+def _keys(schema: dict[str, Any]) -> str:
+    rows = [
+        (
+            f"`{path}`",
+            _type(value),
+            value.get("description", "") + ("" if needed else " (optional)"),
+        )
+        for path, value, needed in _paths(schema, "")
+    ]
+    return _table(("key", "type", ""), rows)
+
+
+def _paths(schema: dict[str, Any], prefix: str) -> Iterator[tuple[str, dict[str, Any], bool]]:
+    """Keys of an object, those of objects in it behind them: path, schema, always there."""
+    for key, value in schema.get("properties", {}).items():
+        path = f"{prefix}{key}"
+        yield path, value, key in schema.get("required", ())
+        inner = value
+        while "items" in inner:
+            inner, path = inner["items"], f"{path}[]"
+        yield from _paths(inner, f"{path}.")
+
+
+def _type(schema: dict[str, Any]) -> str:
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    if "$ref" in schema:
+        return schema["$ref"].rpartition("/")[2]
+    if "anyOf" in schema:
+        return " or ".join(_type(x) for x in schema["anyOf"])
+    if "enum" in schema:
+        return ", ".join(f"`{x}`" for x in schema["enum"])
+    kinds = schema.get("type", "any")
+    kinds = [kinds] if isinstance(kinds, str) else kinds
+    words = {"string": "text", "array": "list"}
+    if "items" in schema:
+        words["array"] = f"list of {_type(schema['items'])}"
+    if isinstance(schema.get("additionalProperties"), dict):
+        words["object"] = f"by name {_type(schema['additionalProperties'])}"
+    return " or ".join(words.get(x, x) for x in kinds)
 
 
 def _with_subclasses(base: type[MpkGraphError]) -> Iterator[type[MpkGraphError]]:
@@ -112,4 +180,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("mpk-options", directive(options))
     app.add_directive("mpk-task-types", directive(task_types))
     app.add_directive("mpk-errors", directive(errors))
+    app.add_directive("mpk-schemas", directive(schemas))
     return {"parallel_read_safe": True, "version": mpkgraph.__version__}
