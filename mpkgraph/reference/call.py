@@ -10,6 +10,7 @@ from typing import Any
 
 from mpkgraph.catalog.task_types import TASK_TYPES
 from mpkgraph.errors import MpkGraphError
+from mpkgraph.reference.known import KnownProducts
 
 Tensor = Any
 """A `torch.Tensor`; torch is not imported here."""
@@ -84,6 +85,8 @@ class TaskCall:
     what multi-GPU kernels reach. Empty for others."""
     target_rank: int | None = None
     """The rank that owns the trigger event of a put: where it puts."""
+    known: KnownProducts | None = None
+    """Products of weights that nobody writes, added up by earlier calls; None: add up anew."""
 
     @property
     def slots(self) -> tuple[Tensor | None, ...]:

@@ -51,6 +51,7 @@ class CallMaker:
             tile_dims=tuple(plan.layout(x, box.first).dims for x in plan.slots),
             peers=peers,
             target_rank=plan.target_rank(box.first),
+            known=self.memories[position].known,
         )
         if box.joined == (1, 1, 1):
             call = as_kernel_sees(call, rank, plan)

@@ -18,6 +18,7 @@ from mpkgraph.reference.interpreter.memory import RankMemory, TensorShape
 from mpkgraph.reference.interpreter.program import Program, RankProgram
 from mpkgraph.reference.interpreter.requests import Batch
 from mpkgraph.reference.interpreter.roles import TensorRole, tensor_roles
+from mpkgraph.reference.known import KnownProducts
 
 GUARD_SHARE = 0.9
 """Of the memory that is free, at most so much is asked for."""
@@ -61,6 +62,7 @@ class Initial:
         self._roles = [tensor_roles(rank) for rank in program.ranks]
         self._shared: list[dict[str, Buffer]] = [{} for _ in program.ranks]
         """Buffers that nobody writes: the same in all memories."""
+        self._known = [KnownProducts() for _ in program.ranks]
         for position, rank in enumerate(program.ranks):
             self._check(rank, self._given(position))
 
@@ -114,7 +116,10 @@ class Initial:
         rank, given = self.program.ranks[position], self._given(position)
         batch = self._batch(rank)
         storages = _Storages(self._written_storages(rank, given))
-        memory = RankMemory(rank.shapes, dict(self._shared[position]))
+        written = self._written(given)
+        memory = RankMemory(
+            rank.shapes, dict(self._shared[position]), known=self._known[position]
+        )
         for name, shape in rank.shapes.items():
             if name in memory.buffers or name in given.aliases:
                 continue
@@ -122,18 +127,28 @@ class Initial:
                 continue
             buffer = self._buffer(position, shape, given, storages, batch)
             memory.buffers[name] = buffer
-            if name not in rank.written and buffer.name not in storages.written_names:
-                self._shared[position][name] = buffer
+            if name not in written and buffer.name not in storages.written_names:
+                self._share(position, name, buffer)
         for call in rank.shuffled.values():
             if call.name not in memory.buffers:
                 memory.buffers[call.name] = shuffled(memory, rank, call)
-                if call.name not in rank.written:
-                    self._shared[position][call.name] = memory.buffers[call.name]
+                if call.name not in written:
+                    self._share(position, call.name, memory.buffers[call.name])
         for name, other in given.aliases.items():
             if name in rank.shapes and other in memory.buffers:
                 memory.buffers[name] = memory.buffers[other]
         memory.meta = self._meta(rank, given, storages, batch)
         return memory
+
+    def _written(self, given: Given) -> set[str]:
+        """Names of memory that some task of some rank writes, under this name or another."""
+        written = {name for rank in self.program.ranks for name in rank.written}
+        written |= {other for name, other in given.aliases.items() if name in written}
+        return written
+
+    def _share(self, position: int, name: str, buffer: Buffer) -> None:
+        self._shared[position][name] = buffer
+        self._known[position].add_constant(buffer.raw)
 
     def _buffer(
         self,

@@ -9,6 +9,7 @@ from typing import Any
 from mpkgraph.model.record import RecordedTensor
 from mpkgraph.reference.interpreter.buffer import Buffer, OutsideError
 from mpkgraph.reference.interpreter.element_types import recorded_type
+from mpkgraph.reference.known import KnownProducts
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class RankMemory:
     shapes: Mapping[str, TensorShape]
     buffers: dict[str, Buffer]
     meta: dict[str, Any] = field(default_factory=dict)
+    known: KnownProducts | None = None
+    """Products of its tensors that nobody writes; shared by memories that hold the same ones."""
 
     def view(self, name: str, dims: Sequence[int], strides: Sequence[int], offset: int) -> Any:
         """A strided view; raises OutsideError where it can't be, KeyError for no such tensor."""

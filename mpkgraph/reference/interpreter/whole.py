@@ -113,6 +113,7 @@ def whole_call(
         tile_dims=tuple(slot.slot.tile_dims for slot in plan.slots),
         peers=peers,
         target_rank=plan.target_rank(first),
+        known=memories[position].known,
     )
     groups = groups_of_input(rank, plan)
     if groups is not None:

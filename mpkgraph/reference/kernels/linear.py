@@ -30,7 +30,7 @@ ADDED_IF_ASKED = frozenset(
 
 def linear(call: TaskCall) -> None:
     """`out[b, n] = sum_k x[b, k] * w[n, k]`: float32 accumulators, rounded once."""
-    call.output(0).copy_(products(call.input(0), call.input(1)))
+    call.output(0).copy_(products(call.input(0), call.input(1), call.known))
 
 
 def linear_with_residual(call: TaskCall) -> None:
@@ -39,7 +39,7 @@ def linear_with_residual(call: TaskCall) -> None:
     Where ranks add up what they have, only rank 0 adds the residual; on Hopper and Blackwell only
     where param 0 is 1. Hopper rounds the sum before the residual is added, and again after.
     """
-    sums = products(call.input(0), call.input(1))
+    sums = products(call.input(0), call.input(1), call.known)
     store_with_residual(call, sums, 2)
 
 
@@ -71,7 +71,7 @@ def splitk_linear(call: TaskCall) -> None:
     x, weight, out = call.input(0), call.input(1), call.output(0)
     slices = call.num_tiles(0, 1)
     for part, rows in zip(x.chunk(slices, 1), weight.chunk(slices, 1), strict=True):
-        out.add_(products(part, rows).to(out.dtype))
+        out.add_(products(part, rows, call.known).to(out.dtype))
 
 
 def silu_mul_linear_with_residual(call: TaskCall) -> None:
@@ -80,4 +80,4 @@ def silu_mul_linear_with_residual(call: TaskCall) -> None:
     The gates are the first half of the whole row, (rows, 2 * K).
     """
     gate, up = call.input(0).chunk(2, 1)
-    store_with_residual(call, products(silu_times(gate, up), call.input(1)), 2)
+    store_with_residual(call, products(silu_times(gate, up), call.input(1), call.known), 2)

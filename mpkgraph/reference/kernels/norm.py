@@ -29,5 +29,5 @@ def rmsnorm_linear(call: TaskCall) -> None:
     rows = min(call.num_active_rows, out.shape[0])
     used = x[:rows]
     scaled = (used.float() * norm[: x.shape[-1]].float()).to(x.dtype)
-    out[:rows] = products(scaled, weight) / torch.sqrt(mean_of_squares(used) + EPSILON)
+    out[:rows] = products(scaled, weight, call.known) / torch.sqrt(mean_of_squares(used) + EPSILON)
     out[rows:] = 0

@@ -8,14 +8,22 @@ float32 in the end does not depend on the order, but where it lies within that o
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
+
+if TYPE_CHECKING:
+    from mpkgraph.reference.known import KnownProducts
 
 CHUNK_ELEMS = 1 << 18
 """So many weights are widened at a time: 2 MiB of float64, which caches hold."""
 SHARED_CHUNK_ELEMS = 1 << 21
 """The same where several threads share a chunk: they wait for each other after each."""
 FEW_ROWS = 4
+
+Widen = Callable[[int, int, torch.Tensor], None]
+"""Writes rows `start` to `stop` of a weight, as float64, into the tensor that it is given."""
 
 
 class _Workspace(threading.local):
@@ -35,20 +43,37 @@ class _Workspace(threading.local):
 _WORKSPACE = _Workspace()
 
 
-def products(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """`x @ weight.T` as float32: x (rows, K), weight (columns, K)."""
-    columns, k = weight.shape
+def products(
+    x: torch.Tensor, weight: torch.Tensor, known: KnownProducts | None = None
+) -> torch.Tensor:
+    """`x @ weight.T` as float32: x (rows, K), weight (columns, K).
+
+    `known` are products of weights that nobody writes; what is there is not added up again.
+    """
+
+    def widen(start: int, stop: int, out: torch.Tensor) -> None:
+        out.copy_(weight[start:stop])
+
+    def compute() -> torch.Tensor:
+        return products_of(x, weight.shape[0], widen)
+
+    return compute() if known is None else known.find(x, (weight,), compute)
+
+
+def products_of(x: torch.Tensor, columns: int, widen: Widen) -> torch.Tensor:
+    """`x @ weight.T` as float32 of a weight that is made as float64 a chunk of rows at a time."""
+    k = x.shape[1]
     wide = x.double()
     out = torch.empty(len(x), columns, dtype=torch.float32)
     elems = CHUNK_ELEMS if torch.get_num_threads() == 1 else SHARED_CHUNK_ELEMS
     step = max(1, elems // max(k, 1))
     for start in range(0, columns, step):
-        part = weight[start : start + step]
-        if part.dtype != torch.float64:
-            part = _WORKSPACE.of(*part.shape).copy_(part)
+        stop = min(start + step, columns)
+        part = _WORKSPACE.of(stop - start, k)
+        widen(start, stop, part)
         # Which of the two is faster is BLAS's affair; the sums are the same
         sums = wide @ part.T if len(wide) < FEW_ROWS else (part @ wide.T).T
-        out[:, start : start + step] = sums
+        out[:, start:stop] = sums
     return out
 
 
