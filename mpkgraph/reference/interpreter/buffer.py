@@ -49,8 +49,7 @@ class Buffer:
         make = np.zeros if content == "zero" else np.empty
         raw = torch.from_numpy(make(total, dtype=np.uint8))
         buffer = cls(name, type_name, num_bytes, raw, guard)
-        _fill(buffer.raw[:guard], poison_of(type_name))
-        _fill(buffer.raw[guard + num_bytes // buffer.itemsize * buffer.itemsize :], buffer.poison)
+        buffer.fill_guards()
         if content == "poison":
             buffer.poison_all()
         return buffer
@@ -112,6 +111,12 @@ class Buffer:
         """Whether a view lies within the tensor."""
         first, last = reach(dims, strides, offset, self.itemsize)
         return first >= 0 and last <= self.num_bytes
+
+    def fill_guards(self) -> None:
+        """Make the guard zones what they are found broken by, when they change."""
+        whole = self.num_bytes // self.itemsize * self.itemsize
+        _fill(self.raw[: self.guard], self.poison)
+        _fill(self.raw[self.guard + whole :], self.poison)
 
     def poison_all(self) -> None:
         """As if nobody had written the tensor."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 import zlib
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from mpkgraph.reference.interpreter.buffer import Buffer
+from mpkgraph.reference.interpreter.element_types import torch_type
 from mpkgraph.reference.interpreter.memory import TensorShape
+from mpkgraph.reference.interpreter.repeated import LARGE_BYTES, Blocks, repeat
 from mpkgraph.reference.interpreter.roles import TensorRole
 
 BLOCK_ELEMS = 524_287
@@ -23,6 +27,25 @@ BIAS = 127
 """Of the exponents that UE8M0 scales hold."""
 
 
+def large(
+    blocks: Blocks, shape: TensorShape, num_bytes: int, role: TensorRole, seed: int, rank: int
+) -> Buffer | None:
+    """A large tensor that nobody writes, of memory that repeats; None for one that is not."""
+    dtype = torch_type(shape.type_name)
+    numbers = _numbers(role, dtype)
+    if num_bytes < LARGE_BYTES or numbers is None or not dtype.is_floating_point:
+        return None
+    key = f"{seed} {numbers} {dtype}"
+
+    def make(size: int) -> Any:
+        block = np.empty(size, dtype=np.uint8)
+        repeat(block, _bytes(numbers.draw(_generator(key), BLOCK_ELEMS, dtype)))
+        return block
+
+    turn = _hash(_key(shape, role, seed, rank))
+    return blocks.buffer(shape.name, shape.type_name, num_bytes, key, make, turn)
+
+
 def fill(
     buffer: Buffer,
     shape: TensorShape,
@@ -32,62 +55,93 @@ def fill(
     pages: list[int] | None = None,
 ) -> None:
     """Fill a tensor. Of a cache only the `pages` (rows of its first dim) are; the rest is zero."""
-    generator = torch.Generator()
-    # torch's generator takes 32 bits: all that matters is mixed into them
-    key = f"{seed} {rank if role.is_per_rank else 0} {shape.name}"
-    generator.manual_seed(zlib.crc32(key.encode("utf-8", "surrogatepass")))
+    generator = _generator(_key(shape, role, seed, rank))
     elements = buffer.elements
+    numbers = _numbers(role, elements.dtype)
     if role.role == "tokens":
         limit = max(role.limit, 1)
         elements.copy_(torch.randint(0, limit, elements.shape, generator=generator))
     elif role.role in {"cosine", "sine"}:
         _rotary(buffer, shape, role.role)
-    elif role.role == "cache":
+    elif role.role == "cache" and numbers is not None:
         if shape.dims and shape.is_dense and pages is not None and len(shape.dims) > 2:
             rows = elements.view(shape.dims[0], -1)
             for page in pages:
                 if 0 <= page < shape.dims[0]:
                     slots = rows[page].view(shape.dims[1], -1)[:USED_SLOTS]
-                    _normal(slots.view(-1), 0.0, 1.0, generator)
+                    _repeat(slots.view(-1), numbers, generator)
         else:
-            _normal(elements, 0.0, 1.0, generator)
-    elif role.role == "scale":
-        _scales(elements, generator)
+            _repeat(elements, numbers, generator)
+    elif role.role == "scale" and numbers is None:
+        data = elements.view(torch.uint8)
+        exponents = torch.randint(BIAS - 6, BIAS - 3, data.shape, generator=generator)
+        data.copy_(exponents.to(torch.uint8))
     elif not elements.dtype.is_floating_point:
         elements.zero_()
-    elif role.role == "norm":
-        _normal(elements, 1.0, 0.1, generator)
+    elif numbers is not None:
+        _repeat(elements, numbers, generator)
+
+
+@dataclass(frozen=True)
+class _Normal:
+    """Numbers around a mean."""
+
+    mean: float
+    deviation: float
+
+    def draw(self, generator: Any, count: int, dtype: Any) -> Any:
+        block = torch.randn(count, generator=generator)
+        if dtype.itemsize == 1 and self.mean:
+            block = block.clamp(-4.0, 4.0)
+        return (block * self.deviation + self.mean).to(dtype)
+
+
+@dataclass(frozen=True)
+class _Scales:
+    """Around 1/16, never negative: what numbers of 8 bits are multiplied by."""
+
+    def draw(self, generator: Any, count: int, dtype: Any) -> Any:
+        return (torch.rand(count, generator=generator) / 16 + 1 / 32).to(dtype)
+
+
+def _numbers(role: TensorRole, dtype: Any) -> _Normal | _Scales | None:
+    """What elements of a role are drawn from; None for those that are not drawn one by one."""
+    if role.role == "scale":
+        is_wide = dtype.is_floating_point and dtype.itemsize > 1
+        return _Scales() if is_wide else None
+    if role.role in {"sum", "tokens", "cosine", "sine"}:
+        return None  # sums begin as zeros
+    mean, deviation = 0.0, 1.0
+    if role.role == "norm":
+        mean, deviation = 1.0, 0.1
     elif role.role == "weight":
-        _normal(elements, 0.0, 1.0 / math.sqrt(max(role.reduction, 1)), generator)
-    elif role.role == "sum":
-        pass  # made of zeros
-    else:
-        _normal(elements, 0.0, 1.0, generator)
+        deviation = 1.0 / math.sqrt(max(role.reduction, 1))
+    # Eight bits have a scale beside them: use what they can hold
+    return _Normal(mean, max(deviation, 0.25) if dtype.itemsize == 1 else deviation)
 
 
-def _normal(elements: Any, mean: float, scale: float, generator: Any) -> None:
-    count = min(len(elements), BLOCK_ELEMS)
-    block = torch.randn(count, generator=generator)
-    if elements.element_size() == 1:
-        # Eight bits have a scale beside them: use what they can hold
-        block = block.clamp(-4.0, 4.0) if mean else block
-        scale = max(scale, 0.25)
-    block = (block * scale + mean).to(elements.dtype).view(torch.uint8).numpy()
-    # numpy copies without threads, which would cost more than they give
-    data = elements.view(torch.uint8).numpy()
-    for start in range(0, len(data), len(block)):
-        part = data[start : start + len(block)]
-        part[:] = block[: len(part)]
+def _key(shape: TensorShape, role: TensorRole, seed: int, rank: int) -> str:
+    return f"{seed} {rank if role.is_per_rank else 0} {shape.name}"
 
 
-def _scales(elements: Any, generator: Any) -> None:
-    """Around 1/16, of either sign never: floats, or exponents packed in bytes."""
-    if elements.dtype.is_floating_point and elements.element_size() > 1:
-        elements.copy_(torch.rand(elements.shape, generator=generator) / 16 + 1 / 32)
-        return
-    data = elements.view(torch.uint8)
-    exponents = torch.randint(BIAS - 6, BIAS - 3, data.shape, generator=generator)
-    data.copy_(exponents.to(torch.uint8))
+def _hash(key: str) -> int:
+    """torch's generator takes 32 bits: all that matters is mixed into them."""
+    return zlib.crc32(key.encode("utf-8", "surrogatepass"))
+
+
+def _generator(key: str) -> Any:
+    generator = torch.Generator()
+    generator.manual_seed(_hash(key))
+    return generator
+
+
+def _repeat(elements: Any, numbers: _Normal | _Scales, generator: Any) -> None:
+    block = numbers.draw(generator, min(len(elements), BLOCK_ELEMS), elements.dtype)
+    repeat(_bytes(elements), _bytes(block))
+
+
+def _bytes(elements: Any) -> Any:
+    return elements.view(torch.uint8).numpy()
 
 
 def _rotary(buffer: Buffer, shape: TensorShape, name: str) -> None:

@@ -13,10 +13,11 @@ from mpkgraph.errors import UsageError
 from mpkgraph.model.record import TensorCall
 from mpkgraph.reference.interpreter.buffer import Buffer, Content
 from mpkgraph.reference.interpreter.element_types import torch_type
-from mpkgraph.reference.interpreter.generate import fill
+from mpkgraph.reference.interpreter.generate import fill, large
 from mpkgraph.reference.interpreter.memory import RankMemory, TensorShape
 from mpkgraph.reference.interpreter.program import Program, RankProgram
 from mpkgraph.reference.interpreter.requests import Batch
+from mpkgraph.reference.interpreter.repeated import Blocks
 from mpkgraph.reference.interpreter.roles import TensorRole, tensor_roles
 from mpkgraph.reference.known import KnownProducts
 
@@ -63,6 +64,9 @@ class Initial:
         self._shared: list[dict[str, Buffer]] = [{} for _ in program.ranks]
         """Buffers that nobody writes: the same in all memories."""
         self._known = [KnownProducts() for _ in program.ranks]
+        self._blocks = Blocks()
+        self._written = self._written_names()
+        """By position of the rank."""
         for position, rank in enumerate(program.ranks):
             self._check(rank, self._given(position))
 
@@ -116,7 +120,7 @@ class Initial:
         rank, given = self.program.ranks[position], self._given(position)
         batch = self._batch(rank)
         storages = _Storages(self._written_storages(rank, given))
-        written = self._written(given)
+        written = self._written[position]
         memory = RankMemory(
             rank.shapes, dict(self._shared[position]), known=self._known[position]
         )
@@ -140,11 +144,14 @@ class Initial:
         memory.meta = self._meta(rank, given, storages, batch)
         return memory
 
-    def _written(self, given: Given) -> set[str]:
+    def _written_names(self) -> list[set[str]]:
         """Names of memory that some task of some rank writes, under this name or another."""
         written = {name for rank in self.program.ranks for name in rank.written}
-        written |= {other for name, other in given.aliases.items() if name in written}
-        return written
+        found = []
+        for position in range(len(self.program.ranks)):
+            aliases = self._given(position).aliases
+            found.append(written | {x for name, x in aliases.items() if name in written})
+        return found
 
     def _share(self, position: int, name: str, buffer: Buffer) -> None:
         self._shared[position][name] = buffer
@@ -168,6 +175,10 @@ class Initial:
             return buffer
         if role.role == "output":
             return Buffer.new(shape.name, shape.type_name, size)
+        if shape.name not in self._written[position]:
+            made = large(self._blocks, shape, size, role, self.options.seed, rank.rank)
+            if made is not None:
+                return made
         is_cache = role.role == "cache"
         content: Content = "zero" if is_cache or role.role == "sum" else "none"
         buffer = Buffer.new(shape.name, shape.type_name, size, content)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 
 from mpkgraph.reference.call import TaskCall
-from mpkgraph.reference.kernels.quantized import float_scaled
+from mpkgraph.reference.kernels.quantized import float_scaled, scaled_products
 from mpkgraph.reference.kernels.sums import products
 
 UNCHOSEN = -10000.0
@@ -64,15 +64,13 @@ def w13_linear(call: TaskCall) -> None:
     x (rows, K), w (experts, columns, K), routing, mask, out (rows, k, columns).
     """
     x = call.input(0)
-    _group_linear(call, (2, 3), lambda rows, _: x[rows], lambda expert: call.input(1)[expert])
+    _group_linear(call, (2, 3), lambda rows, _: x[rows], _expert)
 
 
 def w2_linear(call: TaskCall) -> None:
     """`out[b, s, n] = sum_k x[b, s, k] * w[e, n, k]`; x (rows, k, K)."""
     x = call.input(0)
-    _group_linear(
-        call, (2, 3), lambda rows, slots: x[rows, slots], lambda expert: call.input(1)[expert]
-    )
+    _group_linear(call, (2, 3), lambda rows, slots: x[rows, slots], _expert)
 
 
 def w13_fp8(call: TaskCall) -> None:
@@ -82,28 +80,33 @@ def w13_fp8(call: TaskCall) -> None:
     K / 128), routing, mask.
     """
     x = float_scaled(call.input(0), call.input(1))
-    _group_linear(call, (4, 5), lambda rows, _: x[rows], lambda expert: _expert(call, expert))
+    _group_linear(call, (4, 5), lambda rows, _: x[rows], _scaled_expert)
 
 
 def w2_fp8(call: TaskCall) -> None:
     """As `w2_linear`, with scales; x (rows, k, K), its scales (rows, k, K / 128)."""
     x = float_scaled(call.input(0), call.input(1))
-    _group_linear(
-        call, (4, 5), lambda rows, slots: x[rows, slots], lambda expert: _expert(call, expert)
-    )
+    _group_linear(call, (4, 5), lambda rows, slots: x[rows, slots], _scaled_expert)
 
 
-def _expert(call: TaskCall, expert: int) -> torch.Tensor:
-    return float_scaled(call.input(2)[expert], call.input(3)[expert])
+def _expert(call: TaskCall, expert: int, x: torch.Tensor) -> torch.Tensor:
+    return products(x, call.input(1)[expert], call.known)
+
+
+def _scaled_expert(call: TaskCall, expert: int, x: torch.Tensor) -> torch.Tensor:
+    return scaled_products(x, call.input(2)[expert], call.input(3)[expert], call.known)
 
 
 def _group_linear(
     call: TaskCall,
     slots: tuple[int, int],
     rows_in: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
-    weight: Callable[[int], torch.Tensor],
+    sums: Callable[[TaskCall, int, torch.Tensor], torch.Tensor],
 ) -> None:
-    """Lanes along x share out the list of active experts: every `grid.x`-th is a lane's."""
+    """Lanes along x share out the list of active experts: every `grid.x`-th is a lane's.
+
+    `sums` are the products of the rows that are routed to an expert with its weight.
+    """
     routing, mask, out = call.input(slots[0]), call.input(slots[1]), call.output(0)
     active = mask[: int(mask[-1])].tolist()
     lanes = call.grid_dim[0]
@@ -112,7 +115,7 @@ def _group_linear(
             places = routing[expert]
             rows = places.nonzero().squeeze(1)
             chosen = places[rows].long() - 1
-            out[rows, chosen] = products(rows_in(rows, chosen), weight(expert)).to(out.dtype)
+            out[rows, chosen] = sums(call, expert, rows_in(rows, chosen)).to(out.dtype)
 
 
 def _largest(scores: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,0 +1,151 @@
+"""Large tensors that repeat a block of numbers: the same pages of memory, over and over.
+
+Made-up weights need not differ from one gigabyte to the next. The block is a file in memory, and a
+tensor is its pages mapped one after the other, so that 7 GB of experts take 32 MB. Pages are
+private: who writes one gets a copy of it. Where the system can't map like that (it is no Linux, or
+has no address space left), a tensor is memory of its own with the same values.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import sys
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+
+from mpkgraph.reference.interpreter.buffer import MAX_GUARD, Buffer
+
+BLOCK_PAGES = 8191
+"""Of 4 KiB. A prime, so that rows of one matrix are not alike before they repeat as a whole."""
+PAGE = 4096
+LARGE_BYTES = 2 * BLOCK_PAGES * PAGE
+"""Tensors from 64 MiB on are made so."""
+MAP_FIXED, MAP_NORESERVE = 0x10, 0x4000
+"""As <asm-generic/mman.h> has them; Python does not tell."""
+FAILED = ctypes.c_void_p(-1).value
+
+Make = Callable[[int], Any]
+"""So many bytes of values as a uint8 numpy array: the same values each time."""
+
+
+@dataclass
+class Blocks:
+    """Blocks by what they hold; they live as long as this object or a tensor made of them."""
+
+    _files: dict[Any, _File | None] = field(default_factory=dict)
+
+    def buffer(
+        self, name: str, type_name: str, num_bytes: int, key: Any, make: Make, turn: int
+    ) -> Buffer:
+        """A tensor's memory: the block of `key`, from page `turn` of it on, over and over."""
+        if key not in self._files:
+            self._files[key] = _File.of(make(BLOCK_PAGES * PAGE))
+        file = self._files[key]
+        buffer = None if file is None else file.map(name, type_name, num_bytes, turn % BLOCK_PAGES)
+        if buffer is not None:
+            return buffer
+        buffer = Buffer.new(name, type_name, num_bytes, "none")
+        block = np.roll(make(BLOCK_PAGES * PAGE), -(turn % BLOCK_PAGES) * PAGE)
+        repeat(buffer.data.numpy(), block)
+        return buffer
+
+
+def repeat(data: Any, block: Any) -> None:
+    """Fill a numpy array with a block, over and over."""
+    for start in range(0, len(data), len(block)):
+        part = data[start : start + len(block)]
+        # numpy copies without threads, which would cost more than they give
+        part[:] = block[: len(part)]
+
+
+@dataclass(eq=False)
+class _File:
+    """A block as a file in memory."""
+
+    descriptor: int
+
+    @classmethod
+    def of(cls, block: Any) -> _File | None:
+        """None where there are no such files, or pages are of another size."""
+        if not sys.platform.startswith("linux") or mmap.PAGESIZE != PAGE or _mmap() is None:
+            return None
+        try:
+            descriptor = os.memfd_create("mpkgraph")
+        except (OSError, AttributeError):
+            return None
+        file = cls(descriptor)
+        weakref.finalize(file, os.close, descriptor)
+        try:
+            view, written = memoryview(block), 0
+            while written < len(view):
+                written += os.write(descriptor, view[written:])
+        except OSError:
+            return None
+        return file
+
+    def map(self, name: str, type_name: str, num_bytes: int, turn: int) -> Buffer | None:
+        """A buffer of the block's pages from `turn` on; None where they can't be mapped."""
+        whole = num_bytes // PAGE * PAGE
+        rest = num_bytes - whole
+        total = MAX_GUARD + whole + -(-rest // PAGE) * PAGE + MAX_GUARD
+        start = _map(None, total, mmap.MAP_ANONYMOUS, -1, 0)
+        if start is None:
+            return None
+        place, page = 0, turn
+        while place < whole:
+            size = min(whole - place, (BLOCK_PAGES - page) * PAGE)
+            where = start + MAX_GUARD + place
+            if _map(where, size, MAP_FIXED, self.descriptor, page * PAGE) is None:
+                _munmap(start, total)
+                return None
+            place, page = place + size, 0
+        memory = (ctypes.c_uint8 * total).from_address(start)
+        weakref.finalize(memory, _munmap, start, total).atexit = False
+        raw = np.frombuffer(memory, dtype=np.uint8)
+        if rest:
+            end = (turn * PAGE + whole) % (BLOCK_PAGES * PAGE)
+            tail = os.pread(self.descriptor, rest, end)
+            raw[MAX_GUARD + whole : MAX_GUARD + num_bytes] = np.frombuffer(tail, dtype=np.uint8)
+        buffer = Buffer(name, type_name, num_bytes, torch.from_numpy(raw), MAX_GUARD)
+        buffer.fill_guards()
+        return buffer
+
+
+@cache
+def _mmap() -> Any:
+    """The system's `mmap`; None where it is not to be had."""
+    try:
+        function = ctypes.CDLL(None, use_errno=True).mmap
+    except (OSError, AttributeError):
+        return None
+    function.restype = ctypes.c_void_p
+    function.argtypes = (
+        ctypes.c_void_p,
+        ctypes.c_size_t,
+        ctypes.c_int,
+        ctypes.c_int,
+        ctypes.c_int,
+        ctypes.c_long,
+    )
+    return function
+
+
+def _map(address: int | None, size: int, flags: int, descriptor: int, offset: int) -> int | None:
+    protection = mmap.PROT_READ | mmap.PROT_WRITE
+    flags |= mmap.MAP_PRIVATE | MAP_NORESERVE
+    found = _mmap()(address, size, protection, flags, descriptor, offset)
+    return None if found in {None, FAILED} else int(found)
+
+
+def _munmap(address: int, size: int) -> None:
+    function = ctypes.CDLL(None).munmap
+    function.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
+    function(address, size)
