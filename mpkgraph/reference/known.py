@@ -42,9 +42,7 @@ class KnownProducts:
         storage = tensor.untyped_storage()
         self._constant[storage.data_ptr()] = storage
 
-    def find(
-        self, x: Tensor, weights: Sequence[Tensor], compute: Callable[[], Tensor]
-    ) -> Tensor:
+    def find(self, x: Tensor, weights: Sequence[Tensor], compute: Callable[[], Tensor]) -> Tensor:
         """`compute()`, (rows of x, rows of the weight), or a result that was computed before.
 
         `weights` are the tensors that make up the weight, by rows in the first dim of each: values
@@ -58,7 +56,7 @@ class KnownProducts:
         results = self._results.setdefault(key, [])
         for result in results:
             start = first - result.first
-            if 0 <= start and start + count <= result.out.shape[1] and _equal(x, result.x):
+            if start >= 0 and start + count <= result.out.shape[1] and _equal(x, result.x):
                 return result.out[:, start : start + count]
         result = _Result(x.clone(), first, compute())
         results.append(result)

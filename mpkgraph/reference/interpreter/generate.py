@@ -125,7 +125,7 @@ def _key(shape: TensorShape, role: TensorRole, seed: int, rank: int) -> str:
 
 
 def _hash(key: str) -> int:
-    """torch's generator takes 32 bits: all that matters is mixed into them."""
+    """32 bits are what the generator takes: all that matters is mixed into them."""
     return zlib.crc32(key.encode("utf-8", "surrogatepass"))
 
 

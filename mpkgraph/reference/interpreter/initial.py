@@ -16,8 +16,8 @@ from mpkgraph.reference.interpreter.element_types import torch_type
 from mpkgraph.reference.interpreter.generate import fill, large
 from mpkgraph.reference.interpreter.memory import RankMemory, TensorShape
 from mpkgraph.reference.interpreter.program import Program, RankProgram
-from mpkgraph.reference.interpreter.requests import Batch
 from mpkgraph.reference.interpreter.repeated import Blocks
+from mpkgraph.reference.interpreter.requests import Batch
 from mpkgraph.reference.interpreter.roles import TensorRole, tensor_roles
 from mpkgraph.reference.known import KnownProducts
 
@@ -121,9 +121,7 @@ class Initial:
         batch = self._batch(rank)
         storages = _Storages(self._written_storages(rank, given))
         written = self._written[position]
-        memory = RankMemory(
-            rank.shapes, dict(self._shared[position]), known=self._known[position]
-        )
+        memory = RankMemory(rank.shapes, dict(self._shared[position]), known=self._known[position])
         for name, shape in rank.shapes.items():
             if name in memory.buffers or name in given.aliases:
                 continue

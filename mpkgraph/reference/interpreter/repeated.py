@@ -107,7 +107,7 @@ class _File:
                 _munmap(start, total)
                 return None
             place, page = place + size, 0
-        memory = (ctypes.c_uint8 * total).from_address(start)
+        memory: Any = (ctypes.c_uint8 * total).from_address(start)
         weakref.finalize(memory, _munmap, start, total).atexit = False
         raw = np.frombuffer(memory, dtype=np.uint8)
         if rest:

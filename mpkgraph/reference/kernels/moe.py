@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 
 from mpkgraph.reference.call import TaskCall
-from mpkgraph.reference.kernels.quantized import float_scaled, scaled_products
+from mpkgraph.reference.kernels.quantized import float_scaled, power_below, scaled_products
 from mpkgraph.reference.kernels.sums import products
 
 UNCHOSEN = -10000.0
@@ -74,18 +74,18 @@ def w2_linear(call: TaskCall) -> None:
 
 
 def w13_fp8(call: TaskCall) -> None:
-    """As `w13_linear`, with float32 scales of blocks of 128 along K.
+    """As `w13_linear`, with scales of blocks of 128 along K: the power of two in each float32.
 
     x (rows, K), its scales (rows, K / 128), w (experts, columns, K), its scales (experts, columns,
     K / 128), routing, mask.
     """
-    x = float_scaled(call.input(0), call.input(1))
+    x = float_scaled(call.input(0), power_below(call.input(1)))
     _group_linear(call, (4, 5), lambda rows, _: x[rows], _scaled_expert)
 
 
 def w2_fp8(call: TaskCall) -> None:
     """As `w2_linear`, with scales; x (rows, k, K), its scales (rows, k, K / 128)."""
-    x = float_scaled(call.input(0), call.input(1))
+    x = float_scaled(call.input(0), power_below(call.input(1)))
     _group_linear(call, (4, 5), lambda rows, slots: x[rows, slots], _scaled_expert)
 
 

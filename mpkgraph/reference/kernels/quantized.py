@@ -1,11 +1,12 @@
 """FP8 (e4m3) with a scale for each block of 128 columns: quantization and linear layers.
 
 Scales are powers of two for the linear layers, as biased exponents packed four to a word
-(little-endian), or float32 for the experts.
+(little-endian), or float32 for the experts, whose kernels take no more than the exponent of them.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 from functools import cache
 from typing import Any
@@ -25,6 +26,8 @@ LARGEST = 448.0
 SMALLEST = 1e-10
 """Blocks whose elements are all smaller are scaled as if one was as large as this."""
 BIAS = 127
+NO_EXPONENT = 0xFF
+"""Of UE8M0: a NaN."""
 PACKED = 4
 
 
@@ -82,14 +85,14 @@ def scaled_products(
 ) -> torch.Tensor:
     """`x @ weight.T` as float32: x (rows, K) float64, the weight in FP8 with scales.
 
-    Values (columns, K); scales float32 (columns, K / 128), or words (columns, K / 512) of powers of
-    two. Weights are widened a few rows at a time.
+    Values (columns, K); scales float32 (columns, K / 128), of which the power of two counts, or
+    words (columns, K / 512) of such. Weights are widened a few rows at a time.
     """
 
     def widen(start: int, stop: int, out: torch.Tensor) -> None:
         _widen(values[start:stop], out)
         some = scale[start:stop]
-        some = some.double() if some.dtype == torch.float32 else _powers(some)
+        some = power_below(some) if some.dtype == torch.float32 else _powers(some)
         num_blocks = out.shape[1] // BLOCK
         if num_blocks * BLOCK == out.shape[1] and some.shape[1] >= num_blocks:
             out.view(len(out), num_blocks, BLOCK).mul_(some[:, :num_blocks].unsqueeze(2))
@@ -133,6 +136,13 @@ def _pairs() -> Any:
     pairs[:, :, low] = number
     pairs[:, :, high] = number[:, None]
     return pairs.view(np.complex128).ravel()
+
+
+def power_below(scale: torch.Tensor) -> torch.Tensor:
+    """Of float32 scales what the experts' kernels take: exponents as UE8M0, mantissas dropped."""
+    exponent = as_type(scale, torch.int32) >> 23 & 0xFF
+    power = torch.exp2((exponent - BIAS).double())
+    return power.masked_fill_(exponent == NO_EXPONENT, math.nan)
 
 
 def _powers(words: torch.Tensor) -> torch.Tensor:

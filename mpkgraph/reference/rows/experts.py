@@ -66,22 +66,22 @@ ROWS: tuple[TaskFunction, ...] = (
     ),
 )
 
-MANTISSA = "Mantissas of the float32 scales are dropped: up to a factor of 2 for each block. Here \
-scales are taken as they are."
+MANTISSA = "Mantissas of the float32 scales are dropped, here too: up to a factor of 2 for each \
+block. What `quantize_fp8` gives has them."
 
 FP8_ROWS: tuple[TaskFunction, ...] = (
     TaskFunction(
         "TASK_MOE_W13_FP8_SM100",
         "moe.w13_fp8",
         Joins(("..", "..", ".n.", ".n.", "..", ".", "..n"), walked="x"),
-        f"{DENSE} after dequantization",
+        f"{DENSE} after dequantization by powers of two",
         deviations=(MANTISSA,),
     ),
     TaskFunction(
         "TASK_MOE_W2_FP8_SM100",
         "moe.w2_fp8",
         Joins(("...", "...", ".n.", ".n.", "..", ".", "..n"), walked="x"),
-        f"{DENSE} after dequantization",
+        f"{DENSE} after dequantization by powers of two",
         deviations=(MANTISSA,),
     ),
     TaskFunction(
