@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Protocol, overload
 from mpkgraph.analysis.csr import IntArray
 from mpkgraph.analysis.event_graph import EventGraph
 from mpkgraph.analysis.levels import Levels, find_levels
-from mpkgraph.analysis.names import operator_name
 from mpkgraph.catalog import DEFAULT, Catalog
 from mpkgraph.model.graph import TaskGraph
 from mpkgraph.model.operator import OperatorSet
@@ -148,7 +147,7 @@ class GraphContext:
 
 
 class _Names(Sequence[str]):
-    """Names that are found when asked for: an operator of the cache is made then."""
+    """Names as `operator_name` tells them, found when asked for."""
 
     def __init__(self, operators: OperatorSet, catalog: Catalog) -> None:
         self._operators = operators
@@ -164,4 +163,5 @@ class _Names(Sequence[str]):
     def __getitem__(self, index: int | slice) -> str | tuple[str, ...]:
         if isinstance(index, slice):
             return tuple(self[place] for place in range(len(self))[index])
-        return operator_name(self._operators[index], self._catalog)
+        registered, task_type = self._operators.naming(index)
+        return registered or self._catalog.layer_kind(task_type)

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from mpkgraph.analysis.csr import Csr, IntArray, unique_pairs
+from mpkgraph.analysis.csr import Csr, IntArray
 from mpkgraph.model import ids
 from mpkgraph.model.distinct import distinct
 from mpkgraph.model.graph import NULL_TASK_TYPE, TaskGraph
@@ -191,6 +191,12 @@ class _GraphEvents(EventGraph):
         strict = self._strict
         if strict is not None and not len(strict.outside_keys):
             return strict.dependent_nodes, strict.trigger_nodes, strict.outside_keys
+        table = self._mirrored
+        if strict is not None and table is not None:
+            dependent, trigger = table[strict.dependent_nodes], table[strict.trigger_nodes]
+            for nodes in (dependent, trigger):
+                nodes.flags.writeable = False
+            return dependent, trigger, np.empty(0, dtype=np.uint64)
         graph, tasks = self._graph, self._graph.tasks
         columns = tasks.dependent_events, tasks.trigger_events
         (dependent, trigger), outside_keys = _nodes(graph, columns, mirror=self.mirror)
@@ -205,8 +211,33 @@ class _GraphEvents(EventGraph):
         strict = self._strict
         if strict is not None and strict.dependent_nodes is dependent:
             return strict.edge_sources, strict.edge_targets, strict.edge_num_tasks
+        table = self._mirrored
+        if strict is not None and table is not None:
+            return _merged(
+                table[strict.edge_sources], table[strict.edge_targets], strict.edge_num_tasks
+            )
+        # Tasks of one edge often follow one another
+        changes = np.ones(len(dependent), dtype=np.bool_)
+        np.not_equal(dependent[1:], dependent[:-1], out=changes[1:])
+        changes[1:] |= trigger[1:] != trigger[:-1]
+        starts = np.flatnonzero(changes)
+        sizes = np.diff(starts, append=len(dependent))
+        dependent, trigger = dependent[starts], trigger[starts]
         both = (dependent >= 0) & (trigger >= 0)
-        return unique_pairs(dependent[both], trigger[both])
+        return _merged(dependent[both], trigger[both], sizes[both])
+
+    @cached_property
+    def _mirrored(self) -> IntArray | None:
+        """With `mirror`, for each node of the strict graph the node here, and last a -1 for none;
+        None where they have to be found anew.
+        """
+        strict = self._strict
+        if strict is None:
+            return None
+        indices = (strict.outside_keys & np.uint64(ids.EVENT_INDEX_MASK)).astype(np.int64)
+        if (indices >= self.num_local).any():
+            return None
+        return np.concatenate((np.arange(self.num_local), indices, (-1,)))
 
     @property
     def dependent_nodes(self) -> IntArray:
@@ -293,6 +324,21 @@ class _GraphEvents(EventGraph):
             self._graph.tasks.values("task_types", task_ids), NULL_TASK_TYPE
         )
         return null
+
+
+def _merged(
+    sources: IntArray, targets: IntArray, num_tasks: IntArray
+) -> tuple[IntArray, IntArray, IntArray]:
+    """Distinct edges in ascending order, with the tasks of all that are the same."""
+    if not len(sources):
+        return sources, targets, num_tasks
+    span = int(targets.max()) + 1
+    keys = sources * span + targets  # nodes are fewer than 2^31: each has an event or a task
+    order = np.argsort(keys, kind="stable")
+    keys = keys[order]
+    starts = np.flatnonzero(np.diff(keys, prepend=-1))
+    keys = keys[starts]
+    return keys // span, keys % span, np.add.reduceat(num_tasks[order], starts)
 
 
 def _nodes(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -158,8 +158,8 @@ def _task_columns(
     places = expand_ranges(tasks.slot_starts[kept], sizes)
     slot_starts = np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(sizes)))
     codes, layouts = _used_layouts(graph, tasks.slot_layouts[places])
-    columns = replace(
-        tasks,
+    # Not a copy with changes: columns that come from the cache are of a class of their own
+    columns = TaskColumns(
         task_types=tasks.task_types[kept],
         variant_ids=tasks.variant_ids[kept],
         dependent_events=dependent,

@@ -12,16 +12,17 @@ from typing import Any
 import numpy as np
 
 from mpkgraph.analysis.context import GraphContext
-from mpkgraph.analysis.csr import Csr, IntArray
 from mpkgraph.analysis.event_graph import EventGraph
 from mpkgraph.analysis.ranges import check_id
+from mpkgraph.analysis.reach import FAR, Reach, reach_between
 from mpkgraph.analysis.structure import chain_json
 from mpkgraph.analysis.table import MAX_JSON_INTEGER
-from mpkgraph.model.distinct import distinct
 
 Path = tuple[int, ...]
 """Task, event, task, ..., task; an event is a node of the event graph."""
 
+NO_NODE = -2
+"""Differs from every node of an event graph, and from -1, which stands for none."""
 MAX_DIGITS = 40
 """Larger numbers of paths are told as a power of ten; models reach thousands of digits."""
 
@@ -77,10 +78,10 @@ def find_paths(context: GraphContext, source: int, target: int, *, limit: int = 
     """
     for task in (source, target):
         check_id(task, context.graph.num_tasks, "task")
-    between = _Between.of(context.events, source, target)
+    between = _Between.of(context, context.events, source, target)
     across_ranks = between is None and context.all_ranks is not context.events
     if across_ranks:
-        between = _Between.of(context.all_ranks, source, target)
+        between = _Between.of(context, context.all_ranks, source, target)
     return Paths(
         source=source,
         target=target,
@@ -91,62 +92,60 @@ def find_paths(context: GraphContext, source: int, target: int, *, limit: int = 
     )
 
 
-@dataclass(frozen=True)
 class _Between:
     """The events on some path between two tasks, with the edges among them.
 
     Everything kept leads to the target, so a search never runs into a dead end.
     """
 
-    events: EventGraph
-    source: int
-    target: int
-    first: int
-    last: int
-    successors: dict[int, list[tuple[int, int]]]
-    """For each event the next ones with the number of tasks in between."""
-    to_last: dict[int, int]
-    """Fewest edges to the last event."""
+    def __init__(self, events: EventGraph, source: int, target: int, reach: Reach) -> None:
+        self.events = events
+        self.source = source
+        self.target = target
+        self.first, self.last = reach.first, reach.last
+        self._reach = reach
+        self._to_last = reach.to_last
+        self._ordered = reach.edges
+        self._successors: dict[int, list[int]] = {}
+        self._has_scanned = False
 
     @classmethod
-    def of(cls, events: EventGraph, source: int, target: int) -> _Between | None:
+    def of(
+        cls, context: GraphContext, events: EventGraph, source: int, target: int
+    ) -> _Between | None:
         """None when there is no path."""
-        first, last = int(events.trigger_nodes[source]), int(events.dependent_nodes[target])
+        first = int(events.triggers_of(np.array([source]))[0])
+        last = int(events.dependents_of(np.array([target]))[0])
         if source == target or first < 0 or last < 0:
             return None
-        ahead = events.reachable(np.array([first]))
-        if not ahead[last]:
-            return None
-        kept = ahead & events.reachable(np.array([last]), backward=True)
-        edges = kept[events.edge_sources] & kept[events.edge_targets]
-        sources, targets = events.edge_sources[edges], events.edge_targets[edges]
-        successors: dict[int, list[tuple[int, int]]] = {}
-        for edge_source, edge_target, num_tasks in zip(
-            sources.tolist(), targets.tolist(), events.edge_num_tasks[edges].tolist(), strict=True
-        ):
-            successors.setdefault(edge_source, []).append((edge_target, num_tasks))
-        backward = Csr.from_edges(targets, sources, events.num_nodes)
-        to_last = _distances(backward, last)
-        for following in successors.values():
-            following.sort(key=lambda item: (to_last[item[0]], item[0]))
-        return cls(events, source, target, first, last, successors, to_last)
+        reach = reach_between(events, context.levels, first, last)
+        return None if reach is None else cls(events, source, target, reach)
 
     def count(self) -> int | None:
         """Number of paths; None when there is a cycle."""
-        order = self._topological_order()
-        if order is None:
+        edges = self._ordered
+        if edges is None:
             return None
-        ways = dict.fromkeys(order, 0)
-        ways[self.first] = 1
-        for node in order:
-            for following, num_tasks in self.successors.get(node, ()):
-                ways[following] += ways[node] * num_tasks
-        return ways[self.last]
+        columns = (self.events.edge_sources, self.events.edge_targets, self.events.edge_num_tasks)
+        sources, targets, nums_tasks = (column[edges].tolist() for column in columns)
+        ways = [0] * self.events.num_nodes
+        ways[self.first] = total = 1
+        # Counting starts anew at each event that all paths pass: numbers stay small on the way
+        cuts = [*self._reach.joints, len(edges)]
+        for start, stop in itertools.pairwise(cuts):
+            total *= ways[sources[start]]
+            ways[sources[start]] = 1
+            part = slice(start, stop)
+            for here, there, num_tasks in zip(
+                sources[part], targets[part], nums_tasks[part], strict=True
+            ):
+                ways[there] += ways[here] * num_tasks
+        return total * ways[self.last]
 
     def paths(self) -> Iterator[Path]:
         """All paths by length, events and tasks; only one shortest where there is a cycle."""
         event_paths = self._event_paths()
-        if self._topological_order() is None:
+        if self._ordered is None:
             shortest = next(event_paths)
             yield next(self._with_tasks(shortest))
             return
@@ -154,68 +153,66 @@ class _Between:
             yield from self._with_tasks(event_path)
 
     def _event_paths(self) -> Iterator[tuple[int, ...]]:
-        """Best first, by length and then events: each step pops a beginning of a next path.
+        """Best first, by length and then events.
 
-        A beginning puts only its first continuation on the heap, and that its next sibling, so
-        the heap grows by at most two entries a step.
+        The heap holds beginnings of paths; each is followed to its end at once, and puts only the
+        next sibling of each of its steps there.
         """
-        start: tuple[int, ...] = (self.first,)
-        heap = [(self.to_last[self.first], start, 0)]
+        heap = [(self._to_last[self.first], (self.first,), 0)]
         while heap:
-            _, path, place = heapq.heappop(heap)
-            if len(path) > 1:
-                self._push(heap, path[:-1], place + 1)
-            if path[-1] == self.last:
-                yield path
-            self._push(heap, path, 0)
+            _, beginning, place = heapq.heappop(heap)
+            path = list(beginning)
+            while True:
+                if len(path) > 1:
+                    self._push(heap, path[:-1], place + 1)
+                if path[-1] == self.last:
+                    break
+                # Nothing on the heap comes before the first continuation of what came first
+                path.append(self._following(path[-1])[0])
+                place = 0
+            yield tuple(path)
 
     def _push(
-        self, heap: list[tuple[int, tuple[int, ...], int]], path: tuple[int, ...], place: int
+        self, heap: list[tuple[int, tuple[int, ...], int]], path: list[int], place: int
     ) -> None:
-        following = self.successors.get(path[-1], ())
+        following = self._following(path[-1])
         if place < len(following):
-            node = following[place][0]
-            heapq.heappush(heap, (len(path) + self.to_last[node], (*path, node), place))
+            node = following[place]
+            heapq.heappush(heap, (len(path) + self._to_last[node], (*path, node), place))
+
+    def _following(self, node: int) -> list[int]:
+        """The next events, the nearest to the last one first."""
+        following = self._successors.get(node)
+        if following is None:
+            to_last = self._to_last
+            leading = [x for x in self.events.successors.row(node).tolist() if to_last[x] < FAR]
+            following = sorted(leading, key=lambda x: (to_last[x], x))
+            self._successors[node] = following
+        return following
 
     def _with_tasks(self, event_path: tuple[int, ...]) -> Iterator[Path]:
         """The paths through these events, by task ids; made one after the other."""
-        choices = [self._tasks_between(*edge) for edge in itertools.pairwise(event_path)]
+        choices = self._choices(event_path)
         for tasks in itertools.product(*choices):
             inner = itertools.chain.from_iterable(zip(event_path, tasks, strict=False))
             yield (self.source, *inner, self.last, self.target)
+
+    def _choices(self, event_path: tuple[int, ...]) -> list[list[int]]:
+        """For each step from an event to the next the tasks that take it."""
+        if self._has_scanned:
+            return [self._tasks_between(*edge) for edge in itertools.pairwise(event_path)]
+        # For one path a look at all tasks takes less time than grouping them by event
+        self._has_scanned = True
+        following = np.full(self.events.num_nodes + 1, NO_NODE, dtype=np.int64)
+        following[list(event_path[:-1])] = event_path[1:]
+        dependent = self.events.dependent_nodes  # where it is -1 it picks the last
+        found = np.flatnonzero(following[dependent] == self.events.trigger_nodes)
+        tasks: dict[int, list[int]] = {node: [] for node in event_path[:-1]}
+        for task, node in zip(found.tolist(), dependent[found].tolist(), strict=True):
+            tasks[node].append(task)
+        return list(tasks.values())
 
     def _tasks_between(self, here: int, there: int) -> list[int]:
         waiting = self.events.waiting_tasks.row(here)
         found: list[int] = waiting[self.events.trigger_nodes[waiting] == there].tolist()
         return found
-
-    def _topological_order(self) -> list[int] | None:
-        """The events, each after those that lead to it; None when there is a cycle."""
-        pending = dict.fromkeys(self.to_last, 0)
-        for following in self.successors.values():
-            for node, _ in following:
-                pending[node] += 1
-        ready = [node for node, count in pending.items() if not count]
-        order = []
-        while ready:
-            node = ready.pop()
-            order.append(node)
-            for following_node, _ in self.successors.get(node, ()):
-                pending[following_node] -= 1
-                if not pending[following_node]:
-                    ready.append(following_node)
-        return order if len(order) == len(pending) else None
-
-
-def _distances(backward: Csr, last: int) -> dict[int, int]:
-    """Fewest edges from each event to `last`."""
-    distances = {last: 0}
-    frontier: IntArray = np.array([last])
-    steps = 0
-    while len(frontier):
-        steps += 1
-        reached = distinct(backward.gather(frontier)).tolist()
-        fresh = [node for node in reached if node not in distances]
-        distances.update(dict.fromkeys(fresh, steps))
-        frontier = np.array(fresh, dtype=np.int64)
-    return distances

@@ -262,6 +262,11 @@ class StoredOperators(OperatorSet):
             operator = self._made[place] = self._operator(place)
         return operator
 
+    def naming(self, index: int) -> tuple[str | None, int]:
+        place = range(len(self))[index]
+        columns = self._columns
+        return self._text(int(columns["register_names"][place])), int(columns["task_types"][place])
+
     @cached_property
     def task_operators(self) -> npt.NDArray[np.int32]:
         """For each task the index of its operator; -1 for none."""

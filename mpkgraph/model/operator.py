@@ -128,6 +128,11 @@ class OperatorSet:
     def __getitem__(self, index: int) -> Operator:
         return self.operators[index]
 
+    def naming(self, index: int) -> tuple[str | None, int]:
+        """`register_name` and `task_type` of an operator."""
+        operator = self[index]
+        return operator.register_name, operator.task_type
+
     @cached_property
     def task_operators(self) -> npt.NDArray[np.int32]:
         """For each task the index of its operator; -1 for none."""

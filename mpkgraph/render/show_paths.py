@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from mpkgraph.render.text import TextWriter, count
 
 if TYPE_CHECKING:
@@ -34,19 +36,21 @@ def paths_text(out: TextWriter, found: Paths, context: GraphContext, *, all_aske
     for number, path in enumerate(found.paths, start=1):
         out.heading(f"path {number}", count(len(path) // 2, "event"))
         tasks, events = path[::2], path[1::2]
+        owners = context.operators.owners(np.array(tasks, dtype=np.int64)).tolist()
         out.table(
             {
                 "task": list(tasks),
-                "operator": [_operator(context, task) for task in tasks],
+                "operator": [
+                    _operator(context, task, owner)
+                    for task, owner in zip(tasks, owners, strict=True)
+                ],
                 "triggers event": [*(_event(context, node) for node in events), None],
             }
         )
 
 
-def _operator(context: GraphContext, task: int) -> str:
-    index = int(context.operators.task_operators[task])
-    name = context.owner_name(task)
-    return name if index < 0 else f"{index} {name}"
+def _operator(context: GraphContext, task: int, owner: int) -> str:
+    return context.owner_name(task) if owner < 0 else f"{owner} {context.operator_names[owner]}"
 
 
 def _event(context: GraphContext, node: int) -> str:
