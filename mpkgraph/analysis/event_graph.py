@@ -72,6 +72,10 @@ class EventGraph:
     def num_nodes(self) -> int:
         return self.num_local + len(self.outside_keys)
 
+    @property
+    def num_tasks(self) -> int:
+        return len(self.dependent_nodes)
+
     @cached_property
     def outside_events(self) -> tuple[ids.EventId, ...]:
         """Events that tasks name but this file does not hold."""
@@ -238,6 +242,28 @@ class _GraphEvents(EventGraph):
         if (indices >= self.num_local).any():
             return None
         return np.concatenate((np.arange(self.num_local), indices, (-1,)))
+
+    @property
+    def num_tasks(self) -> int:
+        return self._graph.num_tasks
+
+    @property
+    def num_nodes(self) -> int:
+        return self.num_local + (len(self.outside_keys) if self._has_outside else 0)
+
+    @cached_property
+    def _has_outside(self) -> bool:
+        """Whether tasks name events that are not of this graph; told without finding nodes."""
+        if "_found" in self.__dict__:
+            return len(self.outside_keys) > 0
+        for name in ("dependent_events", "trigger_events"):
+            event_ids: npt.NDArray[np.uint64] = getattr(self._graph.tasks, name)
+            away = event_ids.view(np.uint32)[_INDEX_HALF::2] >= self.num_local
+            if not self.mirror:
+                away |= ids.event_ranks(event_ids) != self._graph.rank
+            if (event_ids[away] != np.uint64(ids.EVENT_INVALID_ID)).any():
+                return True
+        return False
 
     @property
     def dependent_nodes(self) -> IntArray:

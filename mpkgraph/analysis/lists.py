@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mpkgraph.analysis.context import GraphContext
-from mpkgraph.analysis.csr import IntArray, expand_ranges, unique_pairs
+from mpkgraph.analysis.csr import Csr, IntArray, expand_ranges, unique_pairs
+from mpkgraph.analysis.event_graph import EventGraph, Side
 from mpkgraph.analysis.operator_list import operator_list
 from mpkgraph.analysis.table import Column, Table
 from mpkgraph.model import ids
 from mpkgraph.model.distinct import numbered
+from mpkgraph.model.graph import NULL_TASK_TYPE
 from mpkgraph.model.operator import OperatorSet
 
 __all__ = ["event_list", "grid_positions", "operator_list", "slot_list", "task_list"]
@@ -22,24 +26,32 @@ def task_list(context: GraphContext, task_ids: IntArray | None = None) -> Table:
     """One row a task: all tasks or those given, in the order given."""
     graph, tasks = context.graph, context.graph.tasks
     chosen = _all_or(task_ids, graph.num_tasks)
-    owners = context.operators.task_operators[chosen]
-    positions = grid_positions(context.operators)[chosen]
-    waits, triggers = tasks.dependent_events[chosen], tasks.trigger_events[chosen]
-    null = tasks.is_null[chosen]
-    levels = context.levels.task_levels[chosen]
-    num_slots = tasks.slot_starts[chosen + 1] - tasks.slot_starts[chosen]
-    num_inputs = tasks.num_inputs[chosen].astype(np.int64)
+
+    def column(name: str) -> npt.NDArray[Any]:
+        values: npt.NDArray[Any] = (
+            getattr(tasks, name) if task_ids is None else tasks.values(name, chosen)
+        )
+        return values
+
+    owners = context.operators.owners(chosen)
+    positions = grid_positions(context.operators, chosen, owners)
+    types = column("task_types")
+    waits, triggers = column("dependent_events"), column("trigger_events")
+    null = types == NULL_TASK_TYPE
+    levels = context.levels.of_tasks(chosen)
+    num_slots = tasks.slot_counts(chosen)
+    num_inputs = column("num_inputs").astype(np.int64)
     unowned = owners < 0
     return Table(
         "tasks",
         {
             "task_id": Column(chosen, "position in all_tasks"),
-            "task_type": Column(tasks.task_types[chosen], "number of the task type", null),
+            "task_type": Column(types, "number of the task type", null),
             "task_type_name": Column(
-                _named(tasks.task_types[chosen], context.catalog.task_type_name),
+                _named(types, context.catalog.task_type_name),
                 "name of the task type; null for a task that the file holds as null",
             ),
-            "variant_id": Column(tasks.variant_ids[chosen], "generated kernel call", null),
+            "variant_id": Column(column("variant_ids"), "generated kernel call", null),
             "operator": Column(owners, "index of the operator", unowned),
             "operator_name": Column(
                 _named(owners, lambda i: context.operator_names[i] if i >= 0 else None),
@@ -63,13 +75,11 @@ def task_list(context: GraphContext, task_ids: IntArray | None = None) -> Table:
             "trigger_event_rank": Column(
                 ids.event_ranks(triggers), "rank that owns it", ids.event_ranks(triggers) < 0
             ),
-            "request_id": Column(tasks.request_ids[chosen], "view of the metadata", null),
-            "kv_idx": Column(tasks.kv_idxs[chosen], "view of the metadata", null),
-            "merge_task_offset": Column(
-                tasks.merge_task_offsets[chosen], "view of the metadata", null
-            ),
-            "expert_offset": Column(tasks.expert_offsets[chosen], "view of the metadata", null),
-            "task_offset": Column(tasks.task_offsets[chosen], "view of the metadata", null),
+            "request_id": Column(column("request_ids"), "view of the metadata", null),
+            "kv_idx": Column(column("kv_idxs"), "view of the metadata", null),
+            "merge_task_offset": Column(column("merge_task_offsets"), "view of the metadata", null),
+            "expert_offset": Column(column("expert_offsets"), "view of the metadata", null),
+            "task_offset": Column(column("task_offsets"), "view of the metadata", null),
             "num_inputs": Column(num_inputs, "declared inputs", null),
             "num_outputs": Column(num_slots - num_inputs, "declared outputs", null),
         },
@@ -81,12 +91,13 @@ def slot_list(context: GraphContext, task_ids: IntArray | None = None) -> Table:
     graph, tasks = context.graph, context.graph.tasks
     chosen = _all_or(task_ids, graph.num_tasks)
     starts = tasks.slot_starts[chosen]
-    sizes = tasks.slot_starts[chosen + 1] - starts
+    sizes = tasks.slot_counts(chosen)
     places = expand_ranges(starts, sizes)
     owners = np.repeat(chosen, sizes)
     position = places - np.repeat(starts, sizes)
-    codes = tasks.slot_layouts[places]
-    offsets = tasks.slot_offsets[places]
+    codes = tasks.values("slot_layouts", places)
+    offsets = tasks.values("slot_offsets", places)
+    num_inputs = np.repeat(tasks.values("num_inputs", chosen), sizes)
     layouts, extents = graph.layouts, context.layout_extents
     element = np.array(
         [context.catalog.data_type_size(layout.data_type) or 0 for layout in layouts],
@@ -101,9 +112,7 @@ def slot_list(context: GraphContext, task_ids: IntArray | None = None) -> Table:
         {
             "task_id": Column(owners, "task"),
             "position": Column(position, "position among its slots, inputs first"),
-            "is_output": Column(
-                position >= tasks.num_inputs[owners], "whether it is declared as an output"
-            ),
+            "is_output": Column(position >= num_inputs, "whether it is declared as an output"),
             "tensor": Column(_named(codes, lambda i: layouts[i].base_ptr), "base_ptr"),
             "data_type": Column(
                 _named(codes, lambda i: context.catalog.data_type_name(layouts[i].data_type)),
@@ -130,23 +139,19 @@ def slot_list(context: GraphContext, task_ids: IntArray | None = None) -> Table:
 
 def event_list(context: GraphContext, event_indices: IntArray | None = None) -> Table:
     """One row an event of this graph."""
-    events, here = context.graph.events, context.events
+    events = context.graph.events
     chosen = _all_or(event_indices, context.graph.num_events)
     levels = context.levels.event_levels[chosen]
-    triggered = here.triggering_tasks.sizes()[chosen]
-    everywhere = context.all_ranks.triggering_tasks.sizes()[chosen]
-    names = context.operator_names
-
-    def operators_of(nodes: IntArray) -> list[str | None]:
-        """Operators of each event's tasks as `index name`, joined."""
-        owner = context.operators.task_operators
-        own = (nodes >= 0) & (owner >= 0)
-        event, operator, _ = unique_pairs(nodes[own], owner[own])
-        texts: dict[int, list[str]] = {}
-        for node, index in zip(event.tolist(), operator.tolist(), strict=True):
-            texts.setdefault(node, []).append(f"{index} {names[index]}")
-        return ["; ".join(texts[node]) if node in texts else None for node in chosen.tolist()]
-
+    sides = [
+        _EventTasks.of(context, graph_events, side, event_indices)
+        for graph_events, side in (
+            (context.events, "trigger"),
+            (context.all_ranks, "trigger"),
+            (context.events, "dependent"),
+        )
+    ]
+    here, anywhere, waiting = sides
+    triggered, everywhere = here.sizes(chosen), anywhere.sizes(chosen)
     return Table(
         "events",
         {
@@ -164,30 +169,84 @@ def event_list(context: GraphContext, event_indices: IntArray | None = None) -> 
                 everywhere - triggered,
                 "tasks here that trigger the event of this index on other ranks",
             ),
-            "num_waiting": Column(
-                here.waiting_tasks.sizes()[chosen], "tasks of this rank that wait on it"
-            ),
+            "num_waiting": Column(waiting.sizes(chosen), "tasks of this rank that wait on it"),
             "level": Column(
                 levels, "tasks on the longest chain that ends by triggering it", levels < 0
             ),
-            "producers": Column(operators_of(here.trigger_nodes), "operators that trigger it"),
-            "consumers": Column(operators_of(here.dependent_nodes), "operators that wait on it"),
+            "producers": Column(here.operators(context, chosen), "operators that trigger it"),
+            "consumers": Column(waiting.operators(context, chosen), "operators that wait on it"),
         },
     )
 
 
-def grid_positions(operators: OperatorSet) -> npt.NDArray[np.int32]:
-    """(num_tasks, 3): grid point of every task; -1 for tasks of no operator."""
-    positions = np.full((operators.num_tasks, 3), -1, dtype=np.int32)
-    for operator in operators:
+@dataclass(frozen=True)
+class _EventTasks:
+    """Tasks of some events, and the node of each."""
+
+    num_nodes: int
+    nodes: IntArray
+    task_ids: IntArray | None
+    """None for all tasks of the graph."""
+
+    @classmethod
+    def of(
+        cls, context: GraphContext, events: EventGraph, side: Side, chosen: IntArray | None
+    ) -> _EventTasks:
+        """Of some events, few of which may be had without all tasks; None for all events."""
+        if chosen is None:
+            nodes = events.dependent_nodes if side == "dependent" else events.trigger_nodes
+            return cls(context.graph.num_events, nodes, None)
+        task_ids = events.tasks_of(side, chosen)
+        of_tasks = events.dependents_of if side == "dependent" else events.triggers_of
+        return cls(context.graph.num_events, of_tasks(task_ids), task_ids)
+
+    def sizes(self, chosen: IntArray) -> IntArray:
+        """How many tasks each event has."""
+        local = self.nodes[(self.nodes >= 0) & (self.nodes < self.num_nodes)]
+        counts: IntArray = np.bincount(local, minlength=self.num_nodes)[chosen]
+        return counts
+
+    def operators(self, context: GraphContext, chosen: IntArray) -> list[str | None]:
+        """Operators of each event's tasks as `index name`, joined."""
+        operators, names = context.operators, context.operator_names
+        owner = (
+            operators.task_operators if self.task_ids is None else operators.owners(self.task_ids)
+        )
+        own = (self.nodes >= 0) & (owner >= 0)
+        event, operator, _ = unique_pairs(self.nodes[own], owner[own])
+        texts: dict[int, list[str]] = {}
+        for node, index in zip(event.tolist(), operator.tolist(), strict=True):
+            texts.setdefault(node, []).append(f"{index} {names[index]}")
+        return ["; ".join(texts[node]) if node in texts else None for node in chosen.tolist()]
+
+
+def grid_positions(
+    operators: OperatorSet, task_ids: IntArray | None = None, owners: IntArray | None = None
+) -> npt.NDArray[np.int32]:
+    """(number of tasks, 3): grid point of every task, or of those given with the operator of each;
+    -1 for tasks of no operator.
+    """
+    if task_ids is None or owners is None:
+        task_ids = np.arange(operators.num_tasks, dtype=np.int64)
+        owners = operators.task_operators
+    positions = np.full((len(task_ids), 3), -1, dtype=np.int32)
+    rows = Csr.group(owners, len(operators))
+    for index in np.flatnonzero(rows.sizes()).tolist():
+        chosen, operator = rows.row(index), operators[index]
+        wanted, own = task_ids[chosen], operator.task_ids
+        if len(wanted) == len(own) and (wanted == own).all():
+            place = np.arange(len(own))
+        else:
+            order = np.argsort(own, kind="stable")
+            place = order[np.searchsorted(own, wanted, sorter=order)]
         if operator.grid_positions is not None:
-            positions[operator.task_ids] = operator.grid_positions
+            positions[chosen] = operator.grid_positions[place]
             continue
         _, ny, nz = operator.grid_dim
-        point = np.arange(operator.num_tasks) // operator.num_subtasks
-        positions[operator.task_ids, 0] = point // (ny * nz)
-        positions[operator.task_ids, 1] = point // nz % ny
-        positions[operator.task_ids, 2] = point % nz
+        point = place // operator.num_subtasks
+        positions[chosen, 0] = point // (ny * nz)
+        positions[chosen, 1] = point // nz % ny
+        positions[chosen, 2] = point % nz
     return positions
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
-from mpkgraph.analysis.csr import Csr, IntArray
-from mpkgraph.analysis.event_graph import EventGraph
+from mpkgraph.analysis.csr import IntArray
+from mpkgraph.analysis.event_graph import EventGraph, Side
 from mpkgraph.analysis.ranges import format_ranges, to_ranges
 from mpkgraph.model.distinct import distinct
 
 Direction = Literal["up", "down", "both"]
+
+MAX_SCANS = 16
+"""Hops that are each found by a look at all tasks; for more, tasks are grouped by event first."""
 
 
 @dataclass(frozen=True)
@@ -60,18 +65,14 @@ def neighbourhood(
     With an `events` that mirrors, hops lead through other ranks too.
     """
     unreached = np.iinfo(np.int64).max
-    hops = np.full(len(events.dependent_nodes), unreached, dtype=np.int64)
+    hops = np.full(events.num_tasks, unreached, dtype=np.int64)
     hops[task_ids] = 0
     between = np.zeros(events.num_nodes, dtype=np.bool_)
     if direction in ("down", "both"):
-        found, distances = _spread(
-            task_ids, events.trigger_nodes, events.waiting_tasks, max_hops, between
-        )
+        found, distances = _spread(events, task_ids, "trigger", max_hops, between)
         hops[found] = distances
     if direction in ("up", "both"):
-        found, distances = _spread(
-            task_ids, events.dependent_nodes, events.triggering_tasks, max_hops, between
-        )
+        found, distances = _spread(events, task_ids, "dependent", max_hops, between)
         nearer = distances < hops[found]
         hops[found[nearer]] = -distances[nearer]
     chosen = np.flatnonzero(hops != unreached)
@@ -85,26 +86,30 @@ def neighbourhood(
 
 
 def _spread(
+    events: EventGraph,
     start: IntArray,
-    next_nodes: IntArray,
-    tasks_of: Csr,
+    ahead: Side,
     max_hops: int | None,
-    between: np.ndarray[Any, np.dtype[np.bool_]],
+    between: npt.NDArray[np.bool_],
 ) -> tuple[IntArray, IntArray]:
-    """Tasks reached with their hops; marks the events passed that lead to a task."""
-    seen_tasks = np.zeros(len(next_nodes), dtype=np.bool_)
+    """Tasks reached over the events `ahead` of each, with their hops; marks the events passed that
+    lead to a task.
+    """
+    tasks_of = _tasks_behind(events, ahead, max_hops)
+    nodes_of = events.triggers_of if ahead == "trigger" else events.dependents_of
+    seen_tasks = np.zeros(events.num_tasks, dtype=np.bool_)
     seen_tasks[start] = True
-    seen_nodes = np.zeros(tasks_of.num_rows, dtype=np.bool_)
+    seen_nodes = np.zeros(events.num_nodes, dtype=np.bool_)
     frontier, hop = start, 0
     found, distances = [], []
     while len(frontier) and (max_hops is None or hop < max_hops):
         hop += 1
-        nodes = distinct(next_nodes[frontier])
+        nodes = distinct(nodes_of(frontier))
         nodes = nodes[nodes >= 0]
         nodes = nodes[~seen_nodes[nodes]]
         seen_nodes[nodes] = True
-        between[nodes[tasks_of.starts[nodes + 1] > tasks_of.starts[nodes]]] = True
-        reached = tasks_of.gather(nodes)  # each task is of one event, so none comes twice
+        reached, passed = tasks_of(nodes)  # each task is of one event, so none comes twice
+        between[passed] = True
         frontier = reached[~seen_tasks[reached]]
         seen_tasks[frontier] = True
         found.append(frontier)
@@ -112,3 +117,26 @@ def _spread(
     if not found:
         return start[:0], start[:0]
     return np.concatenate(found), np.concatenate(distances)
+
+
+def _tasks_behind(
+    events: EventGraph, ahead: Side, max_hops: int | None
+) -> Callable[[IntArray], tuple[IntArray, IntArray]]:
+    """A function from some events to the tasks on their other side, and those events that have
+    any.
+    """
+    behind: Side = "dependent" if ahead == "trigger" else "trigger"
+    if max_hops is not None and max_hops <= MAX_SCANS:
+        nodes_of = events.dependents_of if behind == "dependent" else events.triggers_of
+
+        def scan(nodes: IntArray) -> tuple[IntArray, IntArray]:
+            reached = events.tasks_of(behind, nodes)
+            return reached, nodes_of(reached)
+
+        return scan
+    rows = events.waiting_tasks if behind == "dependent" else events.triggering_tasks
+
+    def gather(nodes: IntArray) -> tuple[IntArray, IntArray]:
+        return rows.gather(nodes), nodes[rows.starts[nodes + 1] > rows.starts[nodes]]
+
+    return gather

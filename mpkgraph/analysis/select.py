@@ -22,6 +22,9 @@ from mpkgraph.model.operator import OperatorSet
 
 Use = Literal["any", "read", "written"]
 
+MAX_LONE_OPERATORS = 64
+"""Operators whose tasks are marked one operator after the other."""
+
 _RANGES = re.compile(r"[\d\s,-]*\d[\d\s,-]*|\s*all\s*", re.IGNORECASE)
 
 
@@ -74,7 +77,7 @@ def select_tasks(
         chosen &= np.isin(tasks.task_types, values)
     if task_filter.operators:
         indices = select_operators(task_filter.operators, operators, catalog)
-        chosen &= np.isin(operators.task_operators, indices)
+        chosen &= _of_operators(operators, indices)
     if task_filter.tensors:
         chosen &= _uses_tensors(graph, task_filter.tensors, task_filter.tensor_use)
     if task_filter.variants:
@@ -151,10 +154,18 @@ def _mask(found: list[IntArray], size: int) -> npt.NDArray[np.bool_]:
 
 
 def _uses_tensors(graph: TaskGraph, texts: tuple[str, ...], use: Use) -> npt.NDArray[np.bool_]:
-    slots = np.isin(graph.layout_tensors, select_tensors(texts, graph))[graph.tasks.slot_layouts]
+    tasks = graph.tasks
+    slots = tasks.slots_with(np.isin(graph.layout_tensors, select_tensors(texts, graph)))
     if use != "any":
-        slots &= graph.tasks.slot_is_output == (use == "written")
-    return _mask([graph.tasks.slot_tasks[slots]], graph.num_tasks)
+        slots = slots[tasks.slot_is_output[slots] == (use == "written")]
+    return _mask([tasks.owners_of_slots(slots)], graph.num_tasks)
+
+
+def _of_operators(operators: OperatorSet, indices: IntArray) -> npt.NDArray[np.bool_]:
+    if len(indices) > MAX_LONE_OPERATORS:
+        chosen: npt.NDArray[np.bool_] = np.isin(operators.task_operators, indices)
+        return chosen
+    return _mask([operators[index].task_ids for index in indices.tolist()], operators.num_tasks)
 
 
 def _has_variant(graph: TaskGraph, variants: tuple[int, ...]) -> npt.NDArray[np.bool_]:

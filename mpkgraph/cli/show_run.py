@@ -239,11 +239,10 @@ def _selection(request: ShowRequest, context: GraphContext) -> IntArray:
     )
     chosen = select_tasks(context.graph, context.operators, task_filter, context.catalog)
     if request.event:
-        either = [
-            select_tasks(context.graph, context.operators, events, context.catalog)
-            for events in (TaskFilter(waits_on=request.event), TaskFilter(triggers=request.event))
-        ]
-        chosen = np.intersect1d(chosen, np.union1d(*either))
+        either = np.zeros(context.graph.num_tasks, dtype=np.bool_)
+        for events in (TaskFilter(waits_on=request.event), TaskFilter(triggers=request.event)):
+            either[select_tasks(context.graph, context.operators, events, context.catalog)] = True
+        chosen = chosen[either[chosen]]
     if request.hops is not None:
         from mpkgraph.analysis.neighbourhood import neighbourhood
 
@@ -265,11 +264,14 @@ def _table(request: ShowRequest, context: GraphContext, what: str) -> Table:
     import numpy as np
 
     from mpkgraph.analysis import lists
+    from mpkgraph.analysis.csr import expand_ranges
     from mpkgraph.analysis.select import select_events, select_tensors
     from mpkgraph.analysis.tensor_list import tensor_list
     from mpkgraph.model.distinct import distinct
 
     graph = context.graph
+    if what == "events" and request.event and request.hops is None and not _narrows(request):
+        return lists.event_list(context, select_events(request.event, graph))
     tasks = _selection(request, context) if request.has_selection else None
     if what == "tasks":
         return lists.task_list(context, tasks)
@@ -279,20 +281,18 @@ def _table(request: ShowRequest, context: GraphContext, what: str) -> Table:
         everything = {"events": lists.event_list, "operators": lists.operator_list}
         return everything.get(what, tensor_list)(context)
     if what == "events":
-        nodes = np.union1d(
-            context.events.dependent_nodes[tasks], context.events.trigger_nodes[tasks]
-        )
+        both = context.events.dependents_of(tasks), context.events.triggers_of(tasks)
+        nodes = distinct(np.concatenate(both))
         events = nodes[(nodes >= 0) & (nodes < graph.num_events)]
         if request.event:
             events = np.intersect1d(events, select_events(request.event, graph))
-            if request.hops is None and not _narrows(request):
-                events = select_events(request.event, graph)
         return lists.event_list(context, events)
     if what == "operators":
-        owners = distinct(context.operators.task_operators[tasks]).astype(np.int64)
+        owners = distinct(context.operators.owners(tasks)).astype(np.int64)
         return lists.operator_list(context, owners[owners >= 0])
-    slots = np.isin(graph.tasks.slot_tasks, tasks)
-    tensors = distinct(graph.layout_tensors[graph.tasks.slot_layouts[slots]])
+    columns = graph.tasks
+    slots = expand_ranges(columns.slot_starts[tasks], columns.slot_counts(tasks))
+    tensors = distinct(graph.layout_tensors[columns.values("slot_layouts", slots)])
     if request.tensor and request.hops is None:
         tensors = np.intersect1d(tensors, select_tensors(request.tensor, graph))
     return tensor_list(context, tensors[tensors >= 0])

@@ -89,6 +89,9 @@ class StoredTasks(TaskColumns):
             return self._unpacked(partial(stored.take, places))
         return self._part(name, first, last + 1)[places - first]
 
+    def slot_counts(self, task_ids: Int64Column) -> Int64Column:
+        return self._num_slots[task_ids].astype(np.int64)
+
     def slots_with(self, layouts: BoolColumn) -> Int64Column:
         if "slot_layouts" in self.__dict__:
             return super().slots_with(layouts)

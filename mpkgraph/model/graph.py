@@ -181,6 +181,11 @@ class TaskColumns:
         column: npt.NDArray[Any] = getattr(self, name)[places]
         return column
 
+    def slot_counts(self, task_ids: Int64Column) -> Int64Column:
+        """How many slots each of some tasks has."""
+        counts: Int64Column = self.slot_starts[task_ids + 1] - self.slot_starts[task_ids]
+        return counts
+
     def value(self, name: str, task_id: int) -> int:
         """As `values`, of one task."""
         return int(self.values(name, np.array([task_id], dtype=np.int64))[0])
