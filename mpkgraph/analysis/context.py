@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mpkgraph.analysis.layout_extents import LayoutExtents
     from mpkgraph.analysis.operator_totals import OperatorTotals
     from mpkgraph.analysis.structure import OperatorEdges
+    from mpkgraph.analysis.tensor_totals import TensorTotals
 
 MAX_LONE_OPERATORS = 8
 """Operators whose edges are found one by one, each in a tenth of the time that all edges take."""
@@ -38,6 +39,11 @@ class KeptAnswers(Protocol):
     def operator_totals(self, num_operators: int) -> OperatorTotals | None: ...
 
     def keep_operator_totals(self, totals: OperatorTotals) -> None: ...
+
+    def tensor_totals(self, num_tensors: int) -> TensorTotals | None:
+        """Totals of the tensors of a graph, in the order of `TaskGraph.tensors`."""
+
+    def keep_tensor_totals(self, totals: TensorTotals) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,18 @@ class GraphContext:
         found = OperatorTotals.of(self)
         if self.kept is not None:
             self.kept.keep_operator_totals(found)
+        return found
+
+    @cached_property
+    def tensor_totals(self) -> TensorTotals:
+        known = None if self.kept is None else self.kept.tensor_totals(len(self.graph.tensors))
+        if known is not None:
+            return known
+        from mpkgraph.analysis.tensor_totals import TensorTotals
+
+        found = TensorTotals.of(self)
+        if self.kept is not None:
+            self.kept.keep_tensor_totals(found)
         return found
 
     def edges_of(self, operator: int) -> OperatorEdges:

@@ -142,15 +142,9 @@ def event_list(context: GraphContext, event_indices: IntArray | None = None) -> 
     events = context.graph.events
     chosen = _all_or(event_indices, context.graph.num_events)
     levels = context.levels.event_levels[chosen]
-    sides = [
-        _EventTasks.of(context, graph_events, side, event_indices)
-        for graph_events, side in (
-            (context.events, "trigger"),
-            (context.all_ranks, "trigger"),
-            (context.events, "dependent"),
-        )
-    ]
-    here, anywhere, waiting = sides
+    here = _EventTasks.of(context, context.events, "trigger", event_indices)
+    anywhere = _EventTasks.of(context, context.all_ranks, "trigger", event_indices)
+    waiting = _EventTasks.of(context, context.events, "dependent", event_indices)
     triggered, everywhere = here.sizes(chosen), anywhere.sizes(chosen)
     return Table(
         "events",
@@ -221,7 +215,9 @@ class _EventTasks:
 
 
 def grid_positions(
-    operators: OperatorSet, task_ids: IntArray | None = None, owners: IntArray | None = None
+    operators: OperatorSet,
+    task_ids: IntArray | None = None,
+    owners: npt.NDArray[np.int32] | None = None,
 ) -> npt.NDArray[np.int32]:
     """(number of tasks, 3): grid point of every task, or of those given with the operator of each;
     -1 for tasks of no operator.

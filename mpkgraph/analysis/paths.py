@@ -158,7 +158,8 @@ class _Between:
         The heap holds beginnings of paths; each is followed to its end at once, and puts only the
         next sibling of each of its steps there.
         """
-        heap = [(self._to_last[self.first], (self.first,), 0)]
+        start: tuple[int, ...] = (self.first,)
+        heap = [(self._to_last[self.first], start, 0)]
         while heap:
             _, beginning, place = heapq.heappop(heap)
             path = list(beginning)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mpkgraph.analysis.csr import IntArray
     from mpkgraph.analysis.event_order import EventOrder, KnownOrder
     from mpkgraph.analysis.operator_totals import OperatorTotals
+    from mpkgraph.analysis.tensor_totals import TensorTotals
     from mpkgraph.io.reader import GraphStream, Progress
     from mpkgraph.io.source import StrPath
 
@@ -44,6 +45,7 @@ class StreamAnswers(NamedTuple):
 
     event_levels: IntArray | None
     totals: OperatorTotals | None
+    tensor_totals: TensorTotals | None
 
 
 def summarise(
@@ -115,6 +117,11 @@ def _summarise_stream(
     builder = SummaryBuilder(catalog, options, order)
     recovery = OperatorStream(catalog)
     watcher = None if watch is None else watch()
+    tensors = None
+    if keep is not None:
+        from mpkgraph.analysis.tensor_totals import TensorStream
+
+        tensors = TensorStream(catalog)
     with stream_graph(
         path, batch_tasks=BATCH_TASKS, block_bytes=BLOCK_BYTES, progress=progress
     ) as stream:
@@ -122,6 +129,9 @@ def _summarise_stream(
             builder.add_tasks(batch.first_task_id, batch.tasks, stream.layouts)
             operators = recovery.feed(batch.first_task_id, batch.tasks, stream.layouts)
             builder.add_operators(operators)
+            if tensors is not None:
+                tensors.add_tasks(batch.first_task_id, batch.tasks, stream.layouts)
+                tensors.add_operators(operators)
             if watcher is not None:
                 watcher.add_tasks(batch.tasks)
                 watcher.add_operators(operators)
@@ -130,11 +140,14 @@ def _summarise_stream(
         if watcher is not None:
             watcher.add_operators(operators)
             watcher.finish(stream)
-        if keep is not None:
+        if keep is not None and tensors is not None:
+            tensors.add_operators(operators)
             num_events = len(stream.events)
             keep(
                 StreamAnswers(
-                    order.event_levels(num_events), builder.totals(num_events, stream.rank)
+                    order.event_levels(num_events),
+                    builder.totals(num_events, stream.rank),
+                    tensors.totals(stream.layouts),
                 )
             )
         return builder.finish(

@@ -1,5 +1,5 @@
-"""Columns over events and operators that are kept in the cache, so that second commands need not
-compute them.
+"""Columns over events, operators and tensors that are kept in the cache, so that second commands
+need not compute them.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from mpkgraph.io.kept_columns import decode_columns, encode_columns
 if TYPE_CHECKING:
     from mpkgraph.analysis.csr import IntArray
     from mpkgraph.analysis.operator_totals import OperatorTotals
+    from mpkgraph.analysis.tensor_totals import TensorTotals
     from mpkgraph.cli.loading import Loaded
 
 LEVELS = "levels"
 OPERATOR_TOTALS = "operator totals"
+TENSOR_TOTALS = "tensor totals"
 _LEVELS_COLUMN = "event_levels"
 
 
@@ -46,6 +48,17 @@ class CachedAnswers:
         from mpkgraph.analysis.operator_totals import TOTALS
 
         self._keep(OPERATOR_TOTALS, {name: getattr(totals, name) for name in TOTALS})
+
+    def tensor_totals(self, num_tensors: int) -> TensorTotals | None:
+        from mpkgraph.analysis.tensor_totals import TOTALS, TensorTotals
+
+        found = self._load(TENSOR_TOTALS, TOTALS, num_tensors)
+        return None if found is None else TensorTotals(**found)
+
+    def keep_tensor_totals(self, totals: TensorTotals) -> None:
+        from mpkgraph.analysis.tensor_totals import TOTALS
+
+        self._keep(TENSOR_TOTALS, {name: getattr(totals, name) for name in TOTALS})
 
     def _load(self, what: str, names: tuple[str, ...], length: int) -> dict[str, Column] | None:
         data = self._loaded.kept.load(self._loaded.records.derivation.key(what))

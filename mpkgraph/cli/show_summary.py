@@ -119,6 +119,7 @@ def _summarise(loaded: Loaded) -> Summary:
     )
     if loaded.cache is not None:
         loaded.context.operator_totals  # noqa: B018  (what is computed is kept)
+        loaded.context.tensor_totals  # noqa: B018
     source = dataclasses.replace(
         summary.source, sha256=sha256, record_path=None if text is None else text.path
     )
@@ -178,7 +179,7 @@ def _stream(loaded: Loaded) -> Summary:
                 catalog=loaded.catalog,
                 progress=progress,
                 watch=None if cache is None or spool is None else partial(watch, cache, spool),
-                keep=answers.append,
+                keep=None if spool is None else answers.append,
             )
         source = dataclasses.replace(summary.source, sha256=sha256())
         summary = dataclasses.replace(summary, source=source)
@@ -200,6 +201,8 @@ def _stream(loaded: Loaded) -> Summary:
                 kept.keep_event_levels(found.event_levels)
             if found.totals is not None and entries.operators_entry is not None:
                 kept.keep_operator_totals(found.totals)
+            if found.tensor_totals is not None and entries.operators_entry is not None:
+                kept.keep_tensor_totals(found.tensor_totals)
     return summary
 
 

@@ -16,6 +16,7 @@ from mpkgraph.analysis.operator_detail import operator_detail
 from mpkgraph.analysis.streamed_order import OutOfOrderError, StreamedOrder
 from mpkgraph.analysis.structure import find_structure
 from mpkgraph.analysis.summary import SummaryOptions, summarise, summarise_stream
+from mpkgraph.analysis.tensor_totals import TOTALS, TensorTotals
 from mpkgraph.errors import UsageError
 from mpkgraph.io.reader import read_graph
 from mpkgraph.io.writer import write_graph
@@ -105,7 +106,12 @@ def test_streamed_equals_whole(golden, tmp_path, monkeypatch):
     path = golden.write_graph(tmp_path)
     graph, operators = read_graph(path), loaded.recovered(golden)
     whole = summarise(graph, operators, options=WORKERS)
-    assert summarise_stream(path, options=WORKERS).to_json() == whole.to_json()
+    answers = []
+    streamed = summarise_stream(path, options=WORKERS, keep=answers.append)
+    assert streamed.to_json() == whole.to_json()
+    totals, expected = answers[-1].tensor_totals, TensorTotals.of(GraphContext(graph, operators))
+    for name in TOTALS:
+        assert (getattr(totals, name) == getattr(expected, name)).all(), name
     structure = find_structure(graph)
     assert (whole.depth, whole.width, whole.cycle) == (
         structure.depth,

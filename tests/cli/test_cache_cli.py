@@ -34,6 +34,16 @@ VIEWS = {
     "tasks": ("--list", "tasks", "--csv"),
     "tensors": ("--list", "tensors"),
     "hops": ("--task", "40", "--hops", "1"),
+    "far": ("--operator", "3", "--hops", "20", "--direction", "down"),
+    "slots": ("--list", "slots", "--task", "9-30", "--csv"),
+    "some tasks": ("--list", "tasks", "--operator", "2,7", "--csv"),
+    "tasks of a tensor": ("--list", "tasks", "--tensor", "*norm*"),
+    "tasks that wait": ("--list", "tasks", "--waits-on", "3-9", "--json"),
+    "some events": ("--list", "events", "--event", "3-9"),
+    "events of tasks": ("--list", "events", "--task", "9-200", "--json"),
+    "operators of tasks": ("--list", "operators", "--task", "9-200"),
+    "tensors of tasks": ("--list", "tensors", "--task", "9-30", "--json"),
+    "paths": ("--path", "3", "300", "--all-paths", "--limit", "20", "--json"),
 }
 WITH_RECORD = "models/qwen3_demo-Qwen3-0.6B-b8-L2-cc90"
 
@@ -127,6 +137,20 @@ def test_with_a_record(mpkgraph, recorded, work, name):
     assert first.out == again.out == wanted.out
     assert again.err == wanted.err == ""
     assert set(work) <= {"decode"}
+
+
+@pytest.mark.parametrize(
+    "options", [("--extract", "--operator", "3-6"), ("--draw",), ("--html",)], ids=lambda x: x[0]
+)
+def test_files_are_the_same_from_the_cache(mpkgraph, graph, tmp_path, options):
+    suffix = {"--extract": "json", "--draw": "dot", "--html": "html"}[options[0]]
+    written = []
+    for name, more in (("uncached", ("--no-cache",)), ("first", ()), ("second", ())):
+        path = tmp_path / f"{name}.{suffix}"
+        result = mpkgraph("show", graph, options[0], path, *options[1:], *more)
+        assert result.code == 0
+        written.append(path.read_bytes())
+    assert written[0] == written[1] == written[2]
 
 
 def test_no_cache_touches_nothing(mpkgraph, graph, tmp_path):
@@ -243,7 +267,7 @@ def test_the_code_stamp_sees_a_change(tmp_path, monkeypatch):
 def test_damaged_results_are_misses(mpkgraph, graph, tmp_path, damage):
     wanted = {name: mpkgraph("show", graph, *view).out for name, view in VIEWS.items()}
     results = entries(tmp_path, ".result")
-    assert len(results) == 4  # summary, operators, levels of events, totals of operators
+    assert len(results) == 5  # summary, operators, levels of events, totals of operators, tensors
     texts = [x.read_bytes() for x in results]
     for path, text, other in zip(results, texts, reversed(texts), strict=True):
         half = len(text) // 2
