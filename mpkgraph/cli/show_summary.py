@@ -149,6 +149,7 @@ def _stream(loaded: Loaded) -> Summary:
     """The summary of a file that is read once, in little memory; the cache learns all of it."""
     from mpkgraph.analysis.summary import summarise_stream
     from mpkgraph.io.content import ContentHash
+    from mpkgraph.io.resident import give_back_code
 
     is_file = loaded.path != STDIN
     is_plain = is_file and _is_plain(loaded.path)
@@ -173,6 +174,7 @@ def _stream(loaded: Loaded) -> Summary:
             ]
             return passes[0]
 
+        give_back_code()
         with progress_bar(enabled=loaded.options.progress) as progress:
             summary = summarise_stream(
                 loaded.path,

@@ -18,7 +18,7 @@ import zstandard
 
 from mpkgraph._version import __version__
 from mpkgraph.errors import GraphReadError
-from mpkgraph.io.entry_blocks import BlockReader, BlockWriter, PackedColumn, narrow
+from mpkgraph.io.entry_blocks import BlockReader, BlockWriter, PackedColumn
 from mpkgraph.io.entry_checks import (
     Column,
     EntryError,
@@ -32,6 +32,7 @@ from mpkgraph.io.entry_checks import (
     stops,
     within,
 )
+from mpkgraph.io.narrow_column import NarrowColumn
 from mpkgraph.io.stored_column import StoredColumn
 from mpkgraph.io.stored_tasks import StoredTasks
 from mpkgraph.model.graph import (
@@ -102,7 +103,7 @@ class GraphEntryWriter:
     def __init__(self, spool: BinaryIO | None = None) -> None:
         self._blocks = BlockWriter(_MAGIC, spool)
         self._pieces: dict[str, list[PackedColumn]] = {}
-        self._pending: dict[str, list[Column]] = {}
+        self._pending: dict[str, NarrowColumn] = {}
         self._num_tasks = 0
         self._num_pending = 0
         self._extra_values: dict[str, tuple[Any, ...]] = {}
@@ -189,7 +190,10 @@ class GraphEntryWriter:
         self._num_pending += stop - start
 
     def _add(self, name: str, column: Column) -> None:
-        self._pending.setdefault(name, []).append(narrow(column))
+        pending = self._pending.get(name)
+        if pending is None:
+            pending = self._pending[name] = NarrowColumn(column.dtype)
+        pending.extend(column)
 
     def _see_layouts(self, layouts: Column) -> None:
         """Whether layouts are numbered in order of first use, so that tensors can be told so."""
@@ -217,9 +221,9 @@ class GraphEntryWriter:
             self._add(_extra_column(key), none if found is None else found.codes[start:stop])
 
     def _pack(self) -> None:
-        for name in list(self._pending):
-            columns = self._pending.pop(name)  # so that each is free when the next is packed
-            piece = self._blocks.pack(columns[0] if len(columns) == 1 else np.concatenate(columns))
+        for name, pending in self._pending.items():
+            piece = self._blocks.pack(pending.view())
+            pending.clear()
             self._pieces.setdefault(name, []).append(piece)
             self.num_bytes += piece.num_bytes
         self._num_pending = 0

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import orjson
 
 from mpkgraph.errors import GraphReadError
+from mpkgraph.io.narrow_column import NarrowColumn
 from mpkgraph.model.graph import EventColumns, ExtraField, SlotLayout, TaskColumns
 
 Column = npt.NDArray[Any]
@@ -162,6 +163,12 @@ EVENT_DTYPES: Mapping[str, npt.DTypeLike] = {
     "last_task_id": np.uint64,
     "num_triggers": np.int64,
 }
+_EVENT_COLUMNS: Mapping[str, str] = {
+    "event_type": "event_types",
+    "first_task_id": "first_task_ids",
+    "last_task_id": "last_task_ids",
+    "num_triggers": "num_triggers",
+}
 MAX_SIDE_SLOTS = 255
 """Inputs of a task that `num_inputs` can count; outputs are held to the same."""
 
@@ -274,11 +281,11 @@ class TaskColumnsBuilder:
 
 
 class EventColumnsBuilder:
-    """All events read so far."""
+    """All events read so far; narrow, because a stream holds them all."""
 
     def __init__(self, extras: ExtraTable) -> None:
         self.extras = extras
-        self._scalars = {name: GrowingColumn(dtype) for name, dtype in EVENT_DTYPES.items()}
+        self._scalars = {name: NarrowColumn(dtype) for name, dtype in EVENT_DTYPES.items()}
 
     def __len__(self) -> int:
         return len(self._scalars["event_type"])
@@ -290,22 +297,44 @@ class EventColumnsBuilder:
         for name, column in self._scalars.items():
             column.extend(piece.scalars[name])
 
-    def trim(self) -> None:
-        """Gives back the room for more events."""
-        for column in self._scalars.values():
-            column.trim()
-
     def take(self) -> EventColumns:
         """The columns; none are left afterwards."""
         num_events = len(self)
-        scalars = {name: column.take() for name, column in self._scalars.items()}
-        return EventColumns(
-            event_types=scalars["event_type"],
-            first_task_ids=scalars["first_task_id"],
-            last_task_ids=scalars["last_task_id"],
-            num_triggers=scalars["num_triggers"],
-            extras=self.extras.take(num_events),
-        )
+        scalars = {_EVENT_COLUMNS[name]: column.take() for name, column in self._scalars.items()}
+        return EventColumns(**scalars, extras=self.extras.take(num_events))
+
+    def take_narrow(self) -> NarrowEvents:
+        """As `take`, with columns that are made when they are asked for."""
+        narrow, self._scalars = self._scalars, {}
+        extras = self.extras.take(len(narrow["event_type"]))
+        return NarrowEvents.of(narrow, extras)
+
+
+class NarrowEvents(EventColumns):
+    """Events in little memory: each column is widened anew when it is asked for."""
+
+    _narrow: Mapping[str, NarrowColumn]
+
+    @classmethod
+    def of(
+        cls, columns: Mapping[str, NarrowColumn], extras: Mapping[str, ExtraField]
+    ) -> NarrowEvents:
+        """`columns` by the names of the wire."""
+        events = cls.__new__(cls)
+        narrow = {_EVENT_COLUMNS[name]: column for name, column in columns.items()}
+        events.__dict__.update(extras=extras, _narrow=narrow)
+        return events
+
+    def __len__(self) -> int:
+        return len(self._narrow["event_types"])
+
+    def __getattr__(self, name: str) -> Any:
+        narrow = self.__dict__.get("_narrow", {}).get(name)
+        if narrow is None:
+            raise AttributeError(name)
+        column: Column = narrow.widened()
+        column.flags.writeable = False
+        return column
 
 
 def extra_codes(

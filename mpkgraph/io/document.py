@@ -255,7 +255,6 @@ class GraphDocument:
                 for _ in self._event_array().steps():
                     self.meter.update()
                     yield
-                self.events.trim()
             else:
                 # closed at once when something fails, so that no second process is left
                 with closing(self._task_steps()) as steps:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import orjson
 import zstandard
 
-from mpkgraph.io.entry_blocks import BlockReader, BlockWriter, PackedColumn, narrow
+from mpkgraph.io.entry_blocks import BlockReader, BlockWriter, PackedColumn
 from mpkgraph.io.entry_checks import (
     Column,
     EntryError,
@@ -28,6 +28,7 @@ from mpkgraph.io.entry_checks import (
     stops,
     within,
 )
+from mpkgraph.io.narrow_column import NarrowColumn
 from mpkgraph.model.operator import Operator, OperatorSet, OperatorSlot, Origin
 
 PIECE_TASKS = 1 << 13
@@ -91,7 +92,7 @@ class OperatorsWriter:
         self._num_positions: list[int] = []
         self._num_tasks: list[int] = []
         self._pieces: dict[str, list[PackedColumn]] = {"task_steps": [], "positions": []}
-        self._pending: dict[str, list[Column]] = {"task_steps": [], "positions": []}
+        self._pending = {name: NarrowColumn(np.int64) for name in self._pieces}
         self._num_pending = 0
         self._last_task = 0
 
@@ -101,14 +102,14 @@ class OperatorsWriter:
             steps = np.diff(operator.task_ids, prepend=self._last_task)
             if len(steps):
                 self._last_task = int(operator.task_ids[-1])
-            self._pending["task_steps"].append(narrow(steps))
+            self._pending["task_steps"].extend(steps)
             self._num_tasks.append(len(steps))
             positions = operator.grid_positions
             self._num_positions.append(0 if positions is None else 1)
             if positions is not None:
                 if positions.shape != (len(steps), 3):
                     fail("grid positions are not those of the tasks")
-                self._pending["positions"].append(narrow(positions.reshape(-1)))
+                self._pending["positions"].extend(positions.reshape(-1))
             self._num_pending += len(steps)
             self._shells.append(
                 dataclasses.replace(operator, task_ids=_NO_TASKS, grid_positions=None)
@@ -142,11 +143,10 @@ class OperatorsWriter:
         return b"".join(blocks.parts())
 
     def _pack(self) -> None:
-        for name, columns in self._pending.items():
-            if columns or not self._pieces[name]:
-                column = np.concatenate(columns) if columns else _NO_TASKS
-                self._pieces[name].append(self._blocks.pack(column))
-            self._pending[name] = []
+        for name, pending in self._pending.items():
+            if len(pending) or not self._pieces[name]:
+                self._pieces[name].append(self._blocks.pack(pending.view()))
+            pending.clear()
         self._num_pending = 0
 
     def _columns(

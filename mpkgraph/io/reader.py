@@ -166,7 +166,7 @@ class GraphStream:
         if self._rank is None:
             self._rank = checks.rank_in_name(document.source.path) or 0
         name = document.source.name
-        self._events = document.events.take()
+        self._events = document.events.take_narrow()
         self._first_tasks = document.first_tasks.take()
         check.finish(len(self._events))
         checks.check_events(name, self._events, document.num_tasks)
