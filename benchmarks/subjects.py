@@ -31,9 +31,14 @@ SECOND_COMMANDS = {
     "show-operator": ("--operator", "10"),
     "show-tensor": ("--tensor", "rmsnorm_out"),
     "show-operators": ("--list", "operators"),
+    "show-tensors": ("--list", "tensors"),
+    "show-path": ("--path", "100", "700000"),
+    "show-some-tasks": ("--list", "tasks", "--task", "5-10"),
+    "show-some-events": ("--list", "events", "--event", "5-10"),
+    "show-hops": ("--task", "500", "--hops", "2"),
 }
 """Questions asked of a file after another: a small part of the graph, but for the tensor, which
-every layer uses."""
+every layer uses, and the path, which leads through all of a graph of 1 GB."""
 
 OURS = "mpkgraph"
 """Name of the subject that the others are compared with."""
