@@ -35,7 +35,7 @@ def options(name: str) -> str:
     lines = [f"````{{program}} mpkgraph {name}", "````", ""]
     for parameter in command.params:
         record = parameter.get_help_record(context)
-        if record is not None:
+        if record is not None and isinstance(parameter, click.Option):
             signature = record[0].replace(" / ", ", ")
             lines += [f"````{{option}} {signature}", _text(record[1]), "````", ""]
     return "\n".join(lines)
@@ -170,7 +170,8 @@ def directive(make: Callable[[str], str]) -> type[SphinxDirective]:
         optional_arguments = 1
 
         def run(self) -> list[nodes.Node]:
-            return self.parse_text_to_nodes(make((self.arguments or [""])[0]))
+            text = make((self.arguments or [""])[0])
+            return self.parse_text_to_nodes(text, allow_section_headings=True)
 
     return Made
 
