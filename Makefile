@@ -1,4 +1,4 @@
-.PHONY: check lint types test test-all coverage golden bench docs
+.PHONY: check lint types test test-all coverage golden bench fuzz docs
 
 check: lint types test docs
 
@@ -26,6 +26,11 @@ golden:
 
 bench:
 	python -m benchmarks
+
+FUZZ_SECONDS = 60
+
+fuzz:
+	nice python -m fuzz --cpu-seconds $(FUZZ_SECONDS)
 
 docs:
 	sphinx-build -E -W -n --keep-going -q -d build/doctrees docs build/docs

@@ -75,6 +75,7 @@ def save_record(record: PipelineRecord, path: str | os.PathLike[str]) -> None:
         write_record(record, stream)
 
 
+_INIT_COUNTS = ("world_size", "mpi_rank", "num_workers", "num_local_schedulers")
 _TOP_KEYS = ("schema", "mirage_commit", "target_cc", "init", "tensors", "log")
 _TOP_OPTIONAL = ("origin", "generate")
 
@@ -108,7 +109,7 @@ def _record(at: JsonCursor, path: str | None) -> PipelineRecord:
         schema=SCHEMA,
         mirage_commit=at.key("mirage_commit").text(),
         target_cc=_capability(at.key("target_cc")),
-        init=_with_counts(at.key("init"), "world_size", "mpi_rank"),
+        init=_with_counts(at.key("init"), *_INIT_COUNTS),
         tensors=known.tensors,
         log=tuple(known.log(at.key("log"), 0)),
         origin=at.optional("origin", JsonCursor.object),

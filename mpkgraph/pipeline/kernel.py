@@ -17,7 +17,7 @@ from mpkgraph.pipeline.layers import LAYERS
 from mpkgraph.pipeline.layers.method import method_of
 from mpkgraph.pipeline.meta_tensors import check_meta_tensors
 from mpkgraph.pipeline.open_log import to_json
-from mpkgraph.pipeline.refusal import need_attribute, refuse
+from mpkgraph.pipeline.refusal import arithmetic, need_attribute, refuse
 from mpkgraph.pipeline.target import current_target
 from mpkgraph.pipeline.tensors import DTensor, TensorSpec, row_major
 
@@ -106,7 +106,8 @@ class PersistentKernel:
             self._snapshot = self.meta_tensors[SNAPSHOT] = TensorSpec((max_num_pages,), "int32")
         self.profiler_tensor = profiler_tensor
         self.trace_name = trace_name
-        self.use_nvshmem = world_size > 1
+        with call_site.doing("PersistentKernel"), arithmetic("world_size > 1"):
+            self.use_nvshmem = world_size > 1
         self.spec_decode_config = spec_decode_config
         self.use_cutlass_kernel = use_cutlass_kernel
         self._model_tensors: dict[str, Any] = {}

@@ -17,6 +17,8 @@ from mpkgraph.pipeline.recorder import PipelineRecorder
 from mpkgraph.pipeline.target import Target, use_target
 from mpkgraph.pipeline.tensors import DTensor, TensorSpec
 
+REMEDY = "Give the record as Mirage or mpkgraph wrote it"
+_NOT_ARGUMENTS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
 BLOCK_DIM = (128, 1, 1)
 """What a thread-block graph is made with; it reaches no graph and no record."""
 
@@ -50,18 +52,20 @@ class _Replay:
         self.source = record
         self.target = target
         workers, schedulers = target.configuration
-        init = {
-            **{key: self._value(value) for key, value in record.init.items()},
-            "num_workers": workers,
-            "num_local_schedulers": schedulers,
-            "world_size": target.world_size,
-            "mpi_rank": target.rank,
-        }
-        self.kernel = PersistentKernel(**init)
+        with self._at("init"):
+            init = {
+                **{key: self._value(value) for key, value in record.init.items()},
+                "num_workers": workers,
+                "num_local_schedulers": schedulers,
+                "world_size": target.world_size,
+                "mpi_rank": target.rank,
+            }
+            self.kernel = PersistentKernel(**init)
 
     def run(self) -> PipelineRecord:
         for index, entry in enumerate(self.source.log):
-            with self._at(index, entry):
+            method = f": {entry.method}" if isinstance(entry, LayerCall) else ""
+            with self._at(f"log[{index}]{method}"):
                 self._call(entry)
         made = self.kernel.record(
             origin={**(self.source.origin or {}), "multicast": self.target.has_multicast},
@@ -70,16 +74,18 @@ class _Replay:
         return dataclasses.replace(made, path=self.source.path, call_sites=self.source.call_sites)
 
     @contextmanager
-    def _at(self, index: int, entry: LogEntry) -> Iterator[None]:
-        """Errors of the block name an entry of the log instead of a user's line."""
+    def _at(self, place: str) -> Iterator[None]:
+        """Errors of the block name a place in the record instead of a user's line."""
+        path = self.source.path
+        where = f"{path}, {place}" if path else place
         try:
             yield
         except PipelineError as error:
-            path, place = self.source.path, f"log[{index}]"
-            if isinstance(entry, LayerCall):
-                place = f"{place}: {entry.method}"
+            raise PipelineError(error.what, where=where, remedy=error.remedy) from error
+        except _NOT_ARGUMENTS as error:
+            # A record's arguments may be anything: here they are none of this call
             raise PipelineError(
-                error.what, where=f"{path}, {place}" if path else place, remedy=error.remedy
+                f"it can't be called so again: {error}", where=where, remedy=REMEDY
             ) from error
 
     @property
