@@ -12,10 +12,11 @@ import json
 
 import pytest
 
-from mpkgraph.catalog.registered import REGISTERED_TASKS
+from mpkgraph.catalog.registered import REGISTERED_TASKS, SlotFacts, TaskFacts
 from mpkgraph.errors import GraphReadError, PipelineError
 from mpkgraph.io.record import parse_record
 from mpkgraph.io.writer import text_chunks
+from mpkgraph.pipeline import CyTBGraph, TBGraph
 from mpkgraph.pipeline.custom_tasks import custom_task, with_custom_tasks
 from mpkgraph.planner import plan as planning
 from mpkgraph.planner.plan import plan
@@ -364,6 +365,59 @@ def test_a_task_type_of_no_source_tree_is_refused():
     tasks = with_custom_tasks(REGISTERED_TASKS, [custom_task("own_norm:2:1:TASK_OWN")])
     with pytest.raises(PipelineError, match=r"makes TASK_OWN tasks, which .* lacks"):
         plan(record_of(own_norm), tasks=tasks)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "size"), [("bfloat16", 2), ("float16", 2), ("float32", 4), ("int32", 4), ("int64", 8)]
+)
+def test_tiles_in_shared_memory_must_fit(dtype, size):
+    def build(kernel, more):
+        x, w, out = (attach(kernel, n, 2 * (98304 // size) + 2 * more, dtype=dtype) for n in "xwo")
+        graph = CyTBGraph((2, 1, 1), (128, 1, 1), 1, 64)
+        tb = TBGraph(graph)
+        for tensor, axes, in_device in ((x, ROWS, False), (w, WHOLE, True), (out, ROWS, True)):
+            tb.new_input(tensor, axes, -1, store_in_dmem=in_device)
+        kernel.kn_graph.customized([x, w, out], tb)
+        kernel.kn_graph.register_task(tb, "rmsnorm_hopper", [])
+
+    assert plan(record_of(lambda kernel: build(kernel, 0))).graph.num_tasks == 4
+    with pytest.raises(
+        PipelineError, match=f"keeps {98304 + size} bytes in shared memory up to 'x'"
+    ):
+        plan(record_of(lambda kernel: build(kernel, 1)))
+
+
+@pytest.mark.parametrize(("value", "columns"), [(2, 32), (1, 64), (0, 64), (-2, 64), ("2", 64)])
+def test_a_for_loop_divides_what_its_dim_names(value, columns):
+    content = record_of(narrow).to_json()
+    (block,) = [x for x in content["log"][3]["lowlevel"] if x["op"] == "tbgraph"]
+    block["forloop_range"] = value
+    graph = plan(parse_record(json.dumps(content).encode(), file="r.json")).graph
+    assert graph.inputs(2)[0].dims == (1, columns)
+
+
+def test_a_name_that_is_no_task_is_told_what_is_like_it():
+    def build(kernel):
+        x, w, out = (attach(kernel, name, 8, 64) for name in "xwo")
+        slots = [(x, ROWS), (w, WHOLE), (out, ROWS)]
+        corners.task(kernel, "linear_hoper", (8, 1, 1), slots)
+
+    with pytest.raises(PipelineError) as caught:
+        plan(record_of(build))
+    assert "Did you mean linear_hopper or linear_swapAB_hopper or linear_cutlass_hopper?" in str(
+        caught.value
+    )
+
+
+def test_a_task_of_one_kernel_has_one_variant():
+    row = REGISTERED_TASKS["argmax"]
+    assert row.variant_key is None
+    slot = SlotFacts((8, 64, 0, 0), (8, 64, 0, 0), (64, 1, 0, 0), 2, (0, -1, -1))
+    registry = VariantRegistry()
+    assert [registry.number(row, TaskFacts((slot,), (slot,), (), (n, 1, 1))) for n in (1, 2)] == [
+        0,
+        0,
+    ]
 
 
 # Records that no recorder writes

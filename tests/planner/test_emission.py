@@ -27,6 +27,7 @@ def test_source_layers_are_in_grid_order():
     assert [x.tolist() for x in found.task_ids] == [[2, 3, 4, 5, 6, 7], [8, 9]]
     assert found.num_tasks == 10
     assert (found.dependent_events == -1).all()
+    assert found.trigger_events.tolist() == [-1] * 2 + [found.event_triggers.size + 2] * 8
     assert found.producers == ((), ())
 
 

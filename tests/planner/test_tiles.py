@@ -6,9 +6,10 @@ import pytest
 
 from mpkgraph.catalog import DEFAULT, DT_UNKNOWN
 from mpkgraph.model.record import LayerSlot, PipelineRecord, RecordedTensor, TensorCall, TensorRef
-from mpkgraph.planner.tiles import LayerTiles, TileError, grid_points
+from mpkgraph.planner.tiles import LayerTiles, TileError, grid_points, tile_dims
 
 BF16, FP32 = 941, 950
+ROWS, WHOLE = (0, -1, -1), (-1, -1, -1)
 
 
 def tensor(number, name, dims, *, dtype="bf16", kind="attach_input", strides=None):
@@ -51,6 +52,21 @@ def test_grid_points_repeat_for_subtasks():
         [1, 0, 1],
         [1, 0, 1],
     ]
+
+
+def test_the_for_loop_divides_the_tile_of_a_block():
+    assert tile_dims((8, 4096), (2, 1, 1), ROWS, forloop_dim=0, forloop_range=2) == (2, 4096)
+    assert tile_dims((8, 4096), (2, 1, 1), ROWS, forloop_dim=1, forloop_range=64) == (4, 64)
+    assert tile_dims((8, 4096), (2, 1, 1), ROWS, forloop_dim=2, forloop_range=64) == (4, 4096)
+
+
+def test_offsets_wrap_as_those_of_64_bits_do():
+    made = record(tensor(0, "x", (4, 6), dtype="fp32"))
+    planes = {2**62: 0, 2**62 + 1: 4, 2**61 - 1: 2**63 - 4}
+    for plane, offset in planes.items():
+        assert column(made, 0, (1, 1, 1), WHOLE, plane=plane).offsets.tolist() == [offset]
+    with pytest.raises(TileError, match="wrap around"):
+        column(made, 0, (1, 1, 1), WHOLE, plane=2**61)
 
 
 def test_two_axes_split_two_dims():

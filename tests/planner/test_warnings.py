@@ -94,7 +94,12 @@ def norms(kernel, grids, columns=64):
 
 @pytest.mark.parametrize(
     ("count", "tail"),
-    [(1, ""), (2, " (and 1 more layer like it)"), (5, " (and 4 more layers like it)")],
+    [
+        (1, ""),
+        (2, " (and 1 more layer like it)"),
+        (3, " (and 2 more layers like it)"),
+        (5, " (and 4 more layers like it)"),
+    ],
 )
 def test_layers_that_say_the_same_are_told_once(count, tail):
     found = plan(record_of(lambda kernel: norms(kernel, [(3, 1, 1)] * count))).warnings
