@@ -181,13 +181,6 @@ class HappensBefore:
             for x in self._chains
         )
 
-    def precede(self, earlier: npt.ArrayLike, later: npt.ArrayLike) -> BoolArray:
-        """Whether each of the tasks `earlier` is complete before each of `later` may start."""
-        return self.ordered(
-            self.events.trigger_nodes[np.asarray(earlier, np.int64)],
-            self.events.dependent_nodes[np.asarray(later, np.int64)],
-        )
-
     def _is_listed(self, source: IntArray, target: IntArray) -> BoolArray:
         listed = self._listed
         if listed is None or not len(listed):
