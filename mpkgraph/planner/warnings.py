@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mpkgraph.model.divisors import divisors_near
 from mpkgraph.model.graph import TaskGraph
 from mpkgraph.model.record import LayerSlot, PipelineRecord, RecordedTensor
 from mpkgraph.planner.dag import MAX_TENSOR_DIMS
@@ -296,11 +297,7 @@ def _slot(
 
 def _valid_sizes(extent: int, size: int, axis: str) -> str:
     """The nearest divisors of an extent below and above a size."""
-    small = [n for n in range(1, math.isqrt(extent) + 1) if extent % n == 0]
-    divisors = {*small, *(extent // n for n in small)}
-    below = max((n for n in divisors if n <= size), default=1)
-    above = min((n for n in divisors if n > size), default=None)
-    choices = f"{below} or {above}" if above else f"{below}"
+    choices = " or ".join(map(str, divisors_near(extent, size)))
     return f"Valid sizes of grid axis {axis} nearest to {size}: {choices}"
 
 

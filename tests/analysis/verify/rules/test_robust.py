@@ -17,6 +17,7 @@ from tests.analysis.verify.rules.mutated import bare, planned, set_events, set_t
 from tests.analysis.verify.rules.test_ranks import rank
 from tests.analysis.verify.rules.test_structure import three_layers
 from tests.pipelines.kit import record_of
+from tests.planner.test_corners import PLANNED, record
 
 FAMILIES = ("splits", "structure", "ranks")
 SOUND = planned(record_of(three_layers))
@@ -89,3 +90,14 @@ def test_layouts_that_mean_nothing(dims, strides):
     graph = replace(SOUND.graph, layouts=layouts)
     for context in (with_graph(SOUND, graph), bare(graph)):
         assert verify([context], select=FAMILIES) is not None
+
+
+@pytest.mark.parametrize("name", PLANNED)
+def test_corners_of_the_generator(name):
+    """Layers in two roles, two axes on one dim, blocks beyond the grid; tasks that are null."""
+    context = planned(record(name))
+    for one in (context, bare(context.graph)):
+        for finding in verify([one], select=["all"]).findings:
+            assert finding.message
+            assert finding.remedy
+            assert finding.count > 0

@@ -247,6 +247,16 @@ def test_an_entry_that_the_runtime_knows_by_place(sound, column, event, value, s
     assert says in finding.message
 
 
+@pytest.mark.parametrize(("task", "wanted"), [(0, "TASK_TERMINATE"), (1, "TASK_BEGIN_TASK_GRAPH")])
+def test_a_task_that_the_runtime_knows_by_place(sound, task, wanted):
+    got = findings("structure", with_graph(sound, set_tasks(sound.graph, "task_types", task, 119)))
+    (finding,) = [x for x in got if x.rule.code == "MPK310"]
+    assert f"task {task} is " in finding.message
+    assert f"takes it for {wanted}" in finding.message
+    assert finding.remedy == f"Put a {wanted} task there"
+    assert [x.task_id for x in finding.witness] == [task]
+
+
 def test_null_tasks():
     context = planned(record_of(odd.fork_duplicate_edges_second))
     got = findings("structure", context)

@@ -187,16 +187,3 @@ def labels_of(operator: Operator) -> list[str]:
 def shown(grid: Grid) -> str:
     """`64x8x1`."""
     return "x".join(map(str, grid))
-
-
-def divisors_near(extent: int, size: int) -> tuple[int, ...]:
-    """The nearest divisors of an extent below (or at) and above a size.
-
-    >>> divisors_near(4096, 60), divisors_near(8, 16)
-    ((32, 64), (8,))
-    """
-    if extent <= 0:
-        return (1,)
-    below = next((n for n in range(min(size, extent), 0, -1) if extent % n == 0), 1)
-    above = next((n for n in range(size + 1, extent + 1) if extent % n == 0), None)
-    return (below,) if above is None else (below, above)

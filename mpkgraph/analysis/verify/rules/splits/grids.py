@@ -11,9 +11,9 @@ from mpkgraph.analysis.verify.rules.splits.facts import (
     Problem,
     ProblemFinder,
     SlotFacts,
-    divisors_near,
     shown,
 )
+from mpkgraph.model.divisors import divisors_near
 
 MAX_BLOCKS = 4096
 """`MAX_NUM_THREADBLOCKS_PER_KERNEL`: a build of Mirage with asserts refuses more."""
