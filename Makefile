@@ -25,7 +25,7 @@ golden:
 	python -m pytest --update-golden
 
 bench:
-	python -m benchmarks
+	python -m benchmarks --write-docs
 
 FUZZ_SECONDS = 60
 

@@ -126,7 +126,7 @@ def measure(subject: Subject, path: Path) -> Sample:
             capture_output=True,
             check=False,
             cwd=ROOT,
-            env={**os.environ, **subject.environment},
+            env={**_environment(), **subject.environment},
         )
         text = report.read()
     if done.returncode or not text:
@@ -199,6 +199,11 @@ def _cpu_model() -> str:
         return platform.processor() or "unknown CPU"
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return models[0] if models else platform.machine()
+
+
+def _environment() -> dict[str, str]:
+    """That of this process, but modules are compiled once, as they are after an installation."""
+    return {name: text for name, text in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def _last_line(stderr: bytes) -> str:

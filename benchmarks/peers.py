@@ -142,6 +142,18 @@ def _ijson_columns() -> Reader:
     return read
 
 
+def _duckdb() -> Reader:
+    import duckdb
+
+    query = "SELECT len(all_tasks) FROM read_json(?, maximum_object_size = 4000000000)"
+
+    def read(path: Path) -> int:
+        row = duckdb.execute(query, [str(path)]).fetchone()
+        return int(row[0]) if row else 0
+
+    return read
+
+
 def _mpkgraph(processes: int) -> Callable[[], Reader]:
     def make() -> Reader:
         from mpkgraph.io.reader import read_graph
@@ -172,6 +184,7 @@ PEERS: tuple[Peer, ...] = (
     Peer("simdjson", "pysimdjson, bare parse", _simdjson, ("pysimdjson",)),
     Peer("ijson", "ijson yajl2_c, each task dropped", _ijson, ("ijson",)),
     Peer("ijson-columns", "ijson yajl2_c, task columns", _ijson_columns, ("ijson",)),
+    Peer("duckdb", "DuckDB `read_json`, number of tasks", _duckdb, ("duckdb",)),
 )
 BY_NAME = {peer.name: peer for peer in PEERS}
 

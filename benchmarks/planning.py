@@ -24,7 +24,7 @@ from benchmarks.harness import (
     machine_facts,
     measure,
 )
-from benchmarks.report import Table, markdown, print_table, write_between_marks
+from benchmarks.report import Table, markdown, print_table, spread_text, write_between_marks
 
 MB = 1_000_000
 WANTED_RATIO = 4.0
@@ -159,9 +159,9 @@ def _row(model: Model, command: Subject, inside: Subject, rounds: int) -> tuple[
         model.name,
         f"{model.graph_bytes / MB:.0f}",
         f"{model.mirage_seconds:.2f}",
-        f"{within.median:.2f} ({within.least:.2f} to {within.greatest:.2f})",
+        spread_text(within, ".2f"),
         f"{ratio:.1f}",
-        f"{whole.median:.2f} ({whole.least:.2f} to {whole.greatest:.2f})",
+        spread_text(whole, ".2f"),
         f"{model.mirage_seconds / whole.median:.1f}",
         f"{peak / MB:.0f}",
         goal,

@@ -13,7 +13,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.generate import generate, spec_for_size
@@ -50,7 +50,7 @@ REAL_GRAPH = (
 )
 """The largest graph of Mirage's own that a checkout may have beside it: 188 MB."""
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
-PACKAGES = ("numpy", "orjson", "msgspec", "pysimdjson", "ijson")
+PACKAGES = ("numpy", "orjson", "msgspec", "pysimdjson", "ijson", "duckdb")
 
 OTHER_LAYOUTS = {
     "compact": COMPACT,
@@ -96,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--full", action="store_true", help="also a generated graph of 1 GB")
     parser.add_argument("--rounds", type=int, default=DEFAULT_ROUNDS)
+    parser.add_argument("--no-real", action="store_true", help="leave the real graph out")
     parser.add_argument("--real", type=Path, default=REAL_GRAPH, help="a real graph, plain or .zst")
     parser.add_argument(
         "--layouts-mb",
@@ -117,10 +118,11 @@ def _measure_all(options: argparse.Namespace, folder: Path) -> Iterator[Table]:
         for subject in subjects:
             print(f"{subject.name:16} {title_of(subject)}")
         return
-    subjects = _available(subjects, options.only)
+    subjects, absent = _available(subjects, options.only)
     for item in _inputs(options, folder):
         series = _measure(subjects, item.path, options.rounds)
         table = reading_table(item.title, item.num_bytes, series)
+        table = replace(table, notes=(*table.notes, *absent))
         print_table(table)
         item.path.unlink()
         yield table
@@ -130,9 +132,11 @@ def _measure_all(options: argparse.Namespace, folder: Path) -> Iterator[Table]:
         yield table
 
 
-def _available(subjects: Sequence[Subject], only: Sequence[str] | None) -> list[Subject]:
-    """Those asked for that can run here; a line on the terminal for each that can't."""
-    chosen = []
+def _available(
+    subjects: Sequence[Subject], only: Sequence[str] | None
+) -> tuple[list[Subject], list[str]]:
+    """Those asked for that can run here, and a line for each that can't."""
+    chosen, absent = [], []
     for subject in subjects:
         if only and subject.name not in only:
             continue
@@ -140,13 +144,13 @@ def _available(subjects: Sequence[Subject], only: Sequence[str] | None) -> list[
         if missing is None:
             chosen.append(subject)
         else:
-            print(f"skipped: {title_of(subject)}: {missing}")
-    return chosen
+            absent.append(f"{title_of(subject)}: not measured: {missing}.")
+    return chosen, absent
 
 
 def _inputs(options: argparse.Namespace, folder: Path) -> Iterator[Input]:
     sizes = [*options.sizes_mb, *([FULL_SIZE_MB] if options.full else [])]
-    real_is_next = True
+    real_is_next = not options.no_real
     for size_mb in sorted(sizes):
         if real_is_next and size_mb > 200:
             yield from _real_input(options.real, folder)
@@ -178,7 +182,7 @@ def _layout_runs(
     options: argparse.Namespace, folder: Path
 ) -> Iterator[tuple[str, int, list[Series]]]:
     spec = spec_for_size(options.layouts_mb)
-    subjects = _available(layout_subjects(), options.only)
+    subjects, _ = _available(layout_subjects(), options.only)
     for name, layout in OTHER_LAYOUTS.items():
         path = folder / "layout.json"
         with path.open("wb") as stream:

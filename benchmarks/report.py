@@ -36,7 +36,7 @@ def reading_table(title: str, file_bytes: int, series: Sequence[Series]) -> Tabl
         rows.append(
             (
                 title_of(one.subject),
-                _seconds(one),
+                spread_text(one.seconds),
                 f"{Spread.of(one.cpu_seconds).median:.3g}",
                 f"{file_bytes / MB / Spread.of(one.seconds).median:.0f}",
                 f"{one.peak_bytes / MB:.0f}",
@@ -112,6 +112,14 @@ def print_table(table: Table) -> None:
         console.print(note, markup=False, highlight=False)
 
 
+def spread_text(values: Sequence[float] | Spread, form: str = ".3g") -> str:
+    """`median (least to greatest)`; one value alone is its own spread."""
+    spread = values if isinstance(values, Spread) else Spread.of(values)
+    if spread.least == spread.greatest:
+        return format(spread.median, form)
+    return f"{spread.median:{form}} ({spread.least:{form}} to {spread.greatest:{form}})"
+
+
 def write_between_marks(path: Path, text: str) -> None:
     """Replace what stands between the marks of a Markdown page.
 
@@ -129,17 +137,11 @@ def _markdown_row(cells: Iterable[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def _seconds(series: Series) -> str:
-    spread = Spread.of(series.seconds)
-    return f"{spread.median:.3g} ({spread.least:.3g} to {spread.greatest:.3g})"
-
-
 def _ratio(series: Series, ours: Series | None) -> str:
     """How many times longer than mpkgraph's reader in one process, round by round."""
     if ours is None or ours is series or len(ours.samples) != len(series.samples):
         return ""
-    spread = pairwise_ratios(series, ours)
-    return f"{spread.median:.2f} ({spread.least:.2f} to {spread.greatest:.2f})"
+    return spread_text(pairwise_ratios(series, ours), ".2f")
 
 
 def _failures(series: Sequence[Series]) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ from benchmarks.harness import (
     machine_facts,
     measure,
 )
-from benchmarks.report import Table, markdown, print_table, write_between_marks
+from benchmarks.report import Table, markdown, print_table, spread_text, write_between_marks
 
 if TYPE_CHECKING:
     from mpkgraph.analysis.context import GraphContext
@@ -205,7 +205,7 @@ def _row(path: Path, rounds: int, *, with_peer: bool) -> tuple[str, ...]:
         f"{path.stat().st_size / MB:.0f}",
         _spread(samples, "simulation"),
         _spread(samples, "heap") if with_peer else "",
-        _ratio(samples) if with_peer else "",
+        spread_text(list(_ratios(samples)), ".1f") if with_peer else "",
         _spread(samples, "schedule"),
         _spread(samples, "command"),
         f"{max(x['command'].peak_bytes for x in samples) / MB:.0f}",
@@ -214,13 +214,7 @@ def _row(path: Path, rounds: int, *, with_peer: bool) -> tuple[str, ...]:
 
 
 def _spread(samples: Sequence[dict[str, Sample]], way: str) -> str:
-    spread = Spread.of([x[way].seconds for x in samples])
-    return f"{spread.median:.2f} ({spread.least:.2f} to {spread.greatest:.2f})"
-
-
-def _ratio(samples: Sequence[dict[str, Sample]]) -> str:
-    spread = Spread.of(list(_ratios(samples)))
-    return f"{spread.median:.1f} ({spread.least:.1f} to {spread.greatest:.1f})"
+    return spread_text([x[way].seconds for x in samples], ".2f")
 
 
 def _ratios(samples: Sequence[dict[str, Sample]]) -> Iterator[float]:

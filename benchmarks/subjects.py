@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -42,6 +43,7 @@ every layer uses, and the path, which leads through all of a graph of 1 GB."""
 
 OURS = "mpkgraph"
 """Name of the subject that the others are compared with."""
+NO_MIRAGE = "MIRAGE_HOME names no Mirage source tree"
 IMPORT_NAMES = {"pysimdjson": "simdjson"}
 """Packages whose module is called otherwise."""
 
@@ -63,6 +65,7 @@ def reading_subjects(cache_folder: Path) -> list[Subject]:
     return [
         *(_reader(peer) for peer in PEERS),
         Subject("jq", lambda path: [_program("jq"), ".all_tasks|length", str(path)]),
+        Subject("mirage", lambda path: [sys.executable, str(mirage_script()), str(path)]),
         *_commands(cache_folder),
     ]
 
@@ -84,7 +87,16 @@ def missing_requirement(subject: Subject) -> str | None:
             return f"{package} is not installed (pip install {package})"
     if subject.name == "jq" and shutil.which("jq") is None:
         return "jq is not installed"
+    if subject.name == "mirage" and mirage_script() is None:
+        return NO_MIRAGE
     return None
+
+
+def mirage_script() -> Path | None:
+    """Mirage's own reader of graphs, in the source tree that MIRAGE_HOME names."""
+    home = os.environ.get("MIRAGE_HOME")
+    script = Path(home or "") / "scripts" / "parse_task_graph.py"
+    return script if home and script.exists() else None
 
 
 def verdicts(subject: Subject, run: Run, file_bytes: int) -> list[Verdict]:
@@ -154,7 +166,8 @@ _GOALS: Mapping[str, Sequence[_Goal]] = {
 }
 _TITLES = {
     **{peer.name: peer.title for peer in PEERS},
-    "jq": "jq, number of tasks",
+    "jq": "`jq`, number of tasks, whole process",
+    "mirage": "Mirage's `parse_task_graph.py`, whole process",
     "show": "`mpkgraph show --no-cache`",
     "show-first": "`mpkgraph show`, first time",
     "show-again": "`mpkgraph show`, second time",
