@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import resource
+from pathlib import Path
 
 import pytest
+
+from mpkgraph.cli.main import run
 
 INIT = {
     "workers": {"num_workers": "8"},
@@ -48,3 +52,29 @@ def test_records_whose_layer_can_not_be_called(change, replan):
         layer["args"].update(change)
 
     assert "record.json, log[" in replan(to)
+
+
+@pytest.fixture
+def little_memory():
+    """Two GB more than this process has."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    limit = pages * resource.getpagesize() + (2 << 30)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no /proc")
+@pytest.mark.parametrize("field", ["dependent_event", "trigger_event"])
+@pytest.mark.parametrize("command", ["diff", "show", "verify"])
+def test_events_that_point_far_take_no_memory(
+    command, field, small, tmp_path, little_memory, capfd
+):
+    graph = json.loads(small.graph.read_text())
+    graph["all_tasks"][4][field] = 1 << 32 | (1 << 32) - 3  # of rank 1
+    path = tmp_path / "graph.json"
+    path.write_text(json.dumps(graph))
+    others = [str(small.graph)] if command == "diff" else []
+    assert run([command, str(path), *others, "--no-cache"]) in (0, 1)
+    assert "out of memory" not in capfd.readouterr().err

@@ -17,6 +17,7 @@ from mpkgraph.analysis.diff.hashing import HashArray, combined, mixed, sums_by
 from mpkgraph.analysis.diff.matching import Matching
 from mpkgraph.analysis.diff.side import Side
 from mpkgraph.model import ids
+from mpkgraph.model.distinct import numbered
 from mpkgraph.model.graph import TaskGraph
 
 _ROUNDS = 3
@@ -44,21 +45,13 @@ class _Finder:
     def __init__(self, left: Side, right: Side) -> None:
         self.sides = (left, right)
         self.own = tuple(combined(x.hashes.tiles, x.hashes.metadata) for x in self.sides)
-        self.waits = tuple(x.graph.tasks.dependent_indices for x in self.sides)
-        self.fires = tuple(x.graph.tasks.trigger_indices for x in self.sides)
-        self.around = tuple(
-            _around(x.graph, own) for x, own in zip(self.sides, self.own, strict=True)
-        )
+        events = [_events_of_tasks(x.graph) for x in self.sides]
+        self.waits, self.fires, sizes = zip(*events, strict=True)
+        self.around = tuple(map(_around, self.own, self.waits, self.fires, sizes))
         self.partner = np.full(left.graph.num_tasks, -1, dtype=np.int64)
         # Events that were paired have one number on both sides
-        self.numbers = tuple(
-            np.full(
-                max(int(w.max(initial=-1)), int(f.max(initial=-1)), x.graph.num_events - 1) + 2,
-                -1,
-                dtype=np.int64,
-            )
-            for x, w, f in zip(self.sides, self.waits, self.fires, strict=True)
-        )
+        # (the last place is that of no event, whose index is -1)
+        self.numbers = tuple(np.full(size + 1, -1, dtype=np.int64) for size in sizes)
         self.num_events = 0
         self.num_exact = 0
 
@@ -178,10 +171,22 @@ def _single_types(graph: TaskGraph) -> set[int]:
     return set(types[counts == 1].tolist())
 
 
-def _around(graph: TaskGraph, own: HashArray) -> HashArray:
+def _events_of_tasks(graph: TaskGraph) -> tuple[IntArray, IntArray, int]:
+    """By task the events that it waits on and triggers, and how many numbers there are.
+
+    Another rank's events may have any index: those beyond the graph's own are numbered from there.
+    """
+    tasks = graph.tasks
+    indices = np.concatenate((tasks.dependent_indices, tasks.trigger_indices))
+    beyond = indices >= graph.num_events
+    far, places = numbered(indices[beyond])
+    indices[beyond] = graph.num_events + places
+    waits, fires = np.split(indices, 2)
+    return waits, fires, graph.num_events + len(far)
+
+
+def _around(own: HashArray, waits: IntArray, fires: IntArray, size: int) -> HashArray:
     """By task what stands around the events that it waits on and triggers."""
-    waits, fires = graph.tasks.dependent_indices, graph.tasks.trigger_indices
-    size = max(int(waits.max(initial=-1)), int(fires.max(initial=-1))) + 1
     labels = own
     for _ in range(_ROUNDS):
         events = sums_by(waits, mixed(labels), size) + mixed(sums_by(fires, mixed(~labels), size))
