@@ -16,16 +16,20 @@ from mpkgraph.model.operator import OperatorSet
 
 if TYPE_CHECKING:
     # Each is imported for the questions that need it: most need few
+    from mpkgraph.analysis.event_detail import EventDetail
     from mpkgraph.analysis.extents import Extent, TensorExtents, ViewKey
     from mpkgraph.analysis.layout_extents import LayoutExtents
     from mpkgraph.analysis.operator_totals import OperatorTotals
     from mpkgraph.analysis.structure import OperatorEdges
+    from mpkgraph.analysis.task_detail import SlotDetail
     from mpkgraph.analysis.tensor_totals import TensorTotals
 
 MAX_LONE_OPERATORS = 8
 """Operators whose edges are found one by one, each in a tenth of the time that all edges take."""
 MAX_LONE_TENSORS = 8
 """Likewise tensors whose extents are found one by one."""
+MAX_REMEMBERED = 1 << 14
+"""Details of events, and of slots, that are kept for the tasks that share them."""
 
 
 class KeptAnswers(Protocol):
@@ -120,6 +124,16 @@ class GraphContext:
     @cached_property
     def _asked_operators(self) -> set[int]:
         return set()
+
+    @cached_property
+    def event_details(self) -> dict[int, EventDetail]:
+        """Details of events, by 64-bit id, that were asked for: tasks share events."""
+        return {}
+
+    @cached_property
+    def slot_details(self) -> dict[tuple[object, ...], SlotDetail]:
+        """Likewise of slots, by all that they are made from: tasks share tiles."""
+        return {}
 
     @cached_property
     def operator_names(self) -> Sequence[str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mpkgraph.analysis.context import GraphContext
+from mpkgraph.analysis.context import MAX_REMEMBERED, GraphContext
 from mpkgraph.analysis.groups import TaskGroup, group_tasks
 from mpkgraph.analysis.integers import json_integer
 from mpkgraph.analysis.ranges import check_id
@@ -102,6 +102,16 @@ def event_by_id(context: GraphContext, event_id: int) -> EventDetail | None:
     event = ids.decode_event_id(event_id)
     if event is None:
         return None
+    known = context.event_details
+    found = known.get(event_id)
+    if found is None:
+        if len(known) >= MAX_REMEMBERED:
+            known.clear()
+        found = known[event_id] = _named_event(context, event)
+    return found
+
+
+def _named_event(context: GraphContext, event: EventId) -> EventDetail:
     if event.rank == context.graph.rank and event.event_index < context.graph.num_events:
         return _detail(context, event.event_index, event)
     # Outside nodes are kept without the tag

@@ -41,13 +41,16 @@ class TaskGroup:
 
 def group_tasks(context: GraphContext, task_ids: IntArray) -> tuple[TaskGroup, ...]:
     """Tasks (ascending) by operator, those of no operator first and by task type."""
+    if not len(task_ids):
+        return ()
     owners = context.operators.owners(task_ids).astype(np.int64)
     # Tasks of no operator are told apart by task type, below every operator's index
     types = context.graph.tasks.values("task_types", task_ids).astype(np.int64)
     keys = np.where(owners >= 0, owners, types - np.int64(1 << 32))
     groups = []
-    for key in distinct(keys).tolist():
-        members = task_ids[keys == key]
+    different = distinct(keys).tolist()
+    for key in different:
+        members = task_ids[keys == key] if len(different) > 1 else task_ids
         groups.append(
             TaskGroup(
                 operator=key if key >= 0 else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -20,11 +21,42 @@ def json_bytes(document: Any) -> bytes:
       "name": "\\udc80"
     }
     """
+    return _text(document) + b"\n"
+
+
+def json_parts(document: Mapping[str, Any]) -> Iterator[bytes]:
+    """The text of `json_bytes` in parts: a member that is an iterator is written as an array while
+    it is made, so that the whole is never in memory.
+
+    >>> parts = json_parts({"rows": iter([{"id": 1}]), "none": iter(())})
+    >>> b"".join(parts) == json_bytes({"rows": [{"id": 1}], "none": []})
+    True
+    """
+    before = b"{\n"
+    for key, value in document.items():
+        yield before + b"  " + _text(key) + b": "
+        before = b",\n"
+        if isinstance(value, Iterator):
+            yield from _array_parts(value)
+        else:
+            yield _text(value).replace(b"\n", b"\n  ")
+    yield b"\n}\n" if document else b"{}\n"
+
+
+def _array_parts(items: Iterator[Any]) -> Iterator[bytes]:
+    before = b"[\n    "
+    for item in items:
+        # a line break is never part of a text: there it is escaped
+        yield before + _text(item).replace(b"\n", b"\n    ")
+        before = b",\n    "
+    yield b"[]" if before.startswith(b"[") else b"\n  ]"
+
+
+def _text(value: Any) -> bytes:
     try:
-        text = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_STRICT_INTEGER)
+        return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_STRICT_INTEGER)
     except orjson.JSONEncodeError:
-        text = orjson.dumps(_unicode(json_integers(document)), option=orjson.OPT_INDENT_2)
-    return text + b"\n"
+        return orjson.dumps(_unicode(json_integers(value)), option=orjson.OPT_INDENT_2)
 
 
 def _unicode(value: Any) -> Any:

@@ -72,6 +72,9 @@ def to_ranges(values: npt.NDArray[np.integer]) -> Ranges:
     """
     if not len(values):
         return ()
+    first, last = int(values[0]), int(values[-1])
+    if last - first == len(values) - 1:
+        return ((first, last),)
     cuts = np.flatnonzero(np.diff(values) != 1) + 1
     firsts = values[np.concatenate(([0], cuts))]
     lasts = values[np.concatenate((cuts, [len(values)])) - 1]

@@ -15,6 +15,9 @@ __all__ = ["MAX_JSON_INTEGER", "Column", "Table", "Values", "json_integer"]
 
 Values = npt.NDArray[Any] | Sequence[object]
 
+ROWS_AT_A_TIME = 4096
+"""Rows that are Python objects at a time when a table is written."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -30,13 +33,13 @@ class Column:
     def __len__(self) -> int:
         return len(self.values)
 
-    def to_list(self) -> list[Any]:
-        """Python values, None where there is none."""
+    def to_list(self, start: int = 0, stop: int | None = None) -> list[Any]:
+        """Python values of some rows, None where there is none."""
         if not isinstance(self.values, np.ndarray):
-            return list(self.values)
-        values: list[Any] = self.values.tolist()
+            return list(self.values[start:stop])
+        values: list[Any] = self.values[start:stop].tolist()
         if self.missing is not None:
-            for row in np.flatnonzero(self.missing).tolist():
+            for row in np.flatnonzero(self.missing[start:stop]).tolist():
                 values[row] = None
         return values
 
@@ -66,14 +69,23 @@ class Table:
 
     def to_json(self) -> list[dict[str, Any]]:
         """One object a row; integers beyond 2^53 as strings."""
+        return list(self.json_rows())
+
+    def json_rows(self) -> Iterator[dict[str, Any]]:
+        """As `to_json`, made some rows at a time."""
         names = tuple(self.columns)
-        lists = [
-            [json_integer(value) for value in column.to_list()]
-            if _has_large(column.values)
-            else column.to_list()
-            for column in self.columns.values()
-        ]
-        return [dict(zip(names, row, strict=True)) for row in zip(*lists, strict=True)]
+        large = [_has_large(column.values) for column in self.columns.values()]
+        for start in range(0, self.num_rows, ROWS_AT_A_TIME):
+            lists = [column.to_list(start, start + ROWS_AT_A_TIME) for column in self._columns]
+            for i, values in enumerate(lists):
+                if large[i]:
+                    lists[i] = [json_integer(value) for value in values]
+            for row in zip(*lists, strict=True):
+                yield dict(zip(names, row, strict=True))
+
+    @property
+    def _columns(self) -> list[Column]:
+        return list(self.columns.values())
 
 
 def _has_large(values: Values) -> bool:

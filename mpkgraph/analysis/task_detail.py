@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mpkgraph.analysis.context import GraphContext
+from mpkgraph.analysis.context import MAX_REMEMBERED, GraphContext
 from mpkgraph.analysis.event_detail import EventDetail, event_by_id, extras_of
 from mpkgraph.analysis.integers import json_integer
 from mpkgraph.analysis.layout_extents import tile_bytes
@@ -249,18 +249,27 @@ def slot_detail(
 
 
 def _slots(context: GraphContext, task: int, operator: Operator | None) -> tuple[SlotDetail, ...]:
-    num_inputs = context.graph.tasks.value("num_inputs", task)
+    graph, known = context.graph, context.slot_details
+    num_inputs = graph.tasks.value("num_inputs", task)
     found = () if operator is None else operator.slots
-    return tuple(
-        slot_detail(
-            context,
-            slot,
-            position,
-            is_output=position >= num_inputs,
-            operator_slot=found[position] if position < len(found) else None,
-        )
-        for position, slot in enumerate(context.graph.slots(task))
-    )
+    owner = -1 if operator is None else operator.index
+    codes, offsets = graph.tasks.slots_between(*graph.tasks.slot_range(task))
+    details = []
+    for position, (code, offset) in enumerate(zip(codes.tolist(), offsets.tolist(), strict=True)):
+        key = code, offset, position, num_inputs, owner
+        detail = known.get(key)
+        if detail is None:
+            if len(known) >= MAX_REMEMBERED:
+                known.clear()
+            detail = known[key] = slot_detail(
+                context,
+                Slot(graph.layouts[code], offset),
+                position,
+                is_output=position >= num_inputs,
+                operator_slot=found[position] if position < len(found) else None,
+            )
+        details.append(detail)
+    return tuple(details)
 
 
 def _metadata(

@@ -46,12 +46,13 @@ class Output:
         return cls(form, path, color)
 
     def write_json(self, view: str, payload: dict[str, Any]) -> None:
-        """One JSON object: schema, view, then the payload's keys."""
-        from mpkgraph.analysis.json_text import json_bytes
+        """One JSON object: schema, view, then the payload's keys; what is an iterator there is
+        written as an array while it is made.
+        """
+        from mpkgraph.analysis.json_text import json_parts
 
-        text = json_bytes({"schema": SCHEMA, "view": view, **payload})
         with self.binary() as stream:
-            stream.write(text)
+            stream.writelines(json_parts({"schema": SCHEMA, "view": view, **payload}))
 
     def write_table(self, columns: dict[str, Any]) -> None:
         """CSV or Parquet."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -172,7 +173,7 @@ def _details(request: ShowRequest, output: Output) -> None:
     asked = list(_asked(request, context))
     if output.form == "json":
         payload = {
-            name: [detail(context, item).to_json() for item in items]
+            name: map(partial(_detail_json, context, detail), items)
             for name, detail, _, items in asked
             if items
         }
@@ -185,6 +186,10 @@ def _details(request: ShowRequest, output: Output) -> None:
                 text(out, detail(context, item))
 
     output.write_text(write)
+
+
+def _detail_json(context: GraphContext, detail: Callable[..., Any], item: Any) -> Any:
+    return detail(context, item).to_json()
 
 
 def _asked(
@@ -436,7 +441,7 @@ def wrote(path: str, note: str = "") -> None:
 def _write_table(output: Output, loaded: Loaded, table: Table) -> None:
     if output.form == "json":
         output.write_json(
-            table.name, {**_identity(loaded), "num_rows": table.num_rows, "rows": table.to_json()}
+            table.name, {**_identity(loaded), "num_rows": table.num_rows, "rows": table.json_rows()}
         )
     elif output.form == "text":
         from mpkgraph.render.show_text import table_text

@@ -34,6 +34,10 @@ from mpkgraph.model.operator import Operator, OperatorSet, OperatorSlot, Origin
 PIECE_TASKS = 1 << 13
 """Tasks whose ids are compressed together when operators come one by one."""
 
+MAX_QUESTIONS = 32
+"""Questions whose tasks these are that are answered by a search; for more it pays to have a column
+over tasks."""
+
 _MAGIC = b"MPKGOPER"
 _FACTS = "facts"
 _ORIGINS: tuple[Origin, ...] = ("recorded", "recovered")
@@ -238,11 +242,13 @@ class StoredOperators(OperatorSet):
         self.__dict__["_columns"] = columns
         self.__dict__["_starts"] = starts
         self.__dict__["_made"] = {}
+        self.__dict__["_num_questions"] = 0
 
     _texts: list[str]
     _columns: Mapping[str, Column]
     _starts: _Starts
     _made: dict[int, Operator]
+    _num_questions: int
 
     @cached_property
     def operators(self) -> tuple[Operator, ...]:
@@ -276,7 +282,9 @@ class StoredOperators(OperatorSet):
         return owner
 
     def owners(self, task_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
-        if "task_operators" in self.__dict__ or not self._is_ascending:
+        self.__dict__["_num_questions"] += 1
+        often = self._num_questions > MAX_QUESTIONS
+        if often or "task_operators" in self.__dict__ or not self._is_ascending:
             return super().owners(task_ids)
         claimed = self._columns["task_ids"]
         places = np.searchsorted(claimed, task_ids)

@@ -89,6 +89,11 @@ class StoredTasks(TaskColumns):
             return self._unpacked(partial(stored.take, places))
         return self._part(name, first, last + 1)[places - first]
 
+    def value(self, name: str, task_id: int) -> int:
+        if name in self.__dict__:
+            return int(self.__dict__[name][task_id])
+        return int(self.values(name, np.array([task_id], dtype=np.int64))[0])
+
     def slot_counts(self, task_ids: Int64Column) -> Int64Column:
         return self._num_slots[task_ids].astype(np.int64)
 

@@ -188,7 +188,7 @@ class TaskColumns:
 
     def value(self, name: str, task_id: int) -> int:
         """As `values`, of one task."""
-        return int(self.values(name, np.array([task_id], dtype=np.int64))[0])
+        return int(getattr(self, name)[task_id])
 
     def slots_with(self, layouts: BoolColumn) -> Int64Column:
         """Places, ascending, of the slots whose layout is marked."""
