@@ -350,6 +350,8 @@ class GraphDocument:
         regular = set(map(type, values)) == {int}
         if not (regular and min(values) >= 0 and max(values) <= fields.INT64_MAX):
             first = len(self.first_tasks)
+            if fields.has_huge_number(values):
+                values = fields.exact(b"[%b]" % text)
             for i, value in enumerate(values, first):
                 fields.check_integer(value, fields.OFFSET_RANGE, f"first_tasks[{i}]")
         return np.array(values, np.int64)

@@ -315,8 +315,9 @@ def _one_by_one(
         try:
             records.append(check(doc))
         except BadRecordError as error:
-            start, _ = element_spans(text)[i]
-            raise place.error(i, start, error.problem, error.remedy) from None
+            start, stop = element_spans(text)[i]
+            problem = _exact_problem(text[start:stop], doc, check) or error
+            raise place.error(i, start, problem.problem, problem.remedy) from None
         num_keys += fields.count_nested_keys(doc)
         if fields.has_huge_number(doc):
             start, stop = element_spans(text)[i]
@@ -334,6 +335,23 @@ def _one_by_one(
             if key is not None:
                 raise place.error(i, start, f"the key {key!r} appears twice in one object")
     return records
+
+
+def _exact_problem(
+    text: bytes, doc: Any, check: Callable[[Any], TaskRecord | EventRecord]
+) -> BadRecordError | None:
+    """What is wrong with a record that holds integers which the parser made floats of: with their
+    digits.
+    """
+    if not fields.has_huge_number(doc):
+        return None
+    try:
+        check(fields.exact(text))
+    except BadRecordError as error:
+        return error
+    except (ValueError, RecursionError):
+        pass
+    return None
 
 
 def element_spans(text: bytes, *, closed: bool = False) -> list[tuple[int, int]]:

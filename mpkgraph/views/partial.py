@@ -18,6 +18,9 @@ GAPS = (
     "The tasks do not fill a grid: some are missing, or the metadata mean something else."
     " Sizes are the smallest that hold them"
 )
+NO_COORDINATES = "The metadata of some tasks are beyond 32767, larger than any grid: they are left out of account"
+MAX_COORDINATE = 32767
+"""Of a grid with gaps. A negative request_id reads as more: it is a coordinate cut to 16 bits."""
 NO_GRID = "The tiles and the order of the tasks fit no grid: listed along x in file order"
 
 
@@ -31,8 +34,12 @@ def solve_partial(tasks: Tasks) -> GridSplit | None:
 
     None when two tasks would share a point. The grid is the smallest that holds them all.
     """
-    columns = known_columns(tasks.coordinates)
+    named = known_columns(tasks.coordinates)
+    columns = {
+        axis: column for axis, column in named.items() if int(column.max()) <= MAX_COORDINATE
+    }
     free = [axis for axis in range(NUM_AXES) if axis not in columns]
+    ambiguities = (GAPS,) if len(columns) == len(named) else (GAPS, NO_COORDINATES)
     num_tasks = len(tasks.offsets)
     for column in _tile_columns(tasks, list(columns.values()))[: len(free)]:
         columns[free.pop(0)] = column
@@ -52,7 +59,7 @@ def solve_partial(tasks: Tasks) -> GridSplit | None:
         order=order,
         positions=points[order].astype(np.int32),
         slots=tuple(_split(tasks, slot, columns) for slot in range(len(tasks.shapes))),
-        ambiguities=(GAPS,),
+        ambiguities=ambiguities,
         repeats=1,
     )
 

@@ -119,7 +119,7 @@ BAD: dict[str, tuple[Edit, str]] = {
     "null": (in_task('"variant_id": 0', '"variant_id": null'), "variant_id is null"),
     "beyond 64 bits": (
         in_task('"trigger_event": ', '"trigger_event": 99999999999999999999'),
-        "64 bits",
+        r"trigger_event is 9{20}\d+, out of the range 0 to 18446744073709551615",
     ),
     "beyond int64": (in_task('"offset": 0', '"offset": 9223372036854775808'), "out of the range"),
     "beyond int32": (

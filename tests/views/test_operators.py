@@ -1,13 +1,16 @@
 """Operator recovery on layers made for the purpose, where the truth is known."""
 
+import dataclasses
 import itertools
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mpkgraph.io.reader import read_graph
 from mpkgraph.views.operators import recover_operators
-from tests import strategies
+from mpkgraph.views.partial import NO_COORDINATES
+from tests import goldens, strategies
 from tests.views.layers import (
     NO_EVENT,
     LayerSpec,
@@ -462,3 +465,17 @@ def test_any_graph_is_partitioned(graph):
             assert len(set(points)) * operator.num_subtasks == len(points)
     fixed = graph.tasks.is_null | np.isin(graph.tasks.task_types, [0, 10])
     assert (seen == ~fixed).all()
+
+
+def test_damaged_metadata_make_no_absurd_grid(tmp_path):
+    path = goldens.get("models/qwen3_demo-Qwen3-0.6B-b8-L2-cc90").write_graph(tmp_path)
+    graph = read_graph(path)
+    operator = recover_operators(graph)[1]
+    request_ids = graph.tasks.request_ids.copy()
+    assert request_ids[operator.task_ids].tolist() == list(range(8))
+    request_ids[operator.task_ids[3]] = -5
+    tasks = dataclasses.replace(graph.tasks, request_ids=request_ids)
+    found = recover_operators(dataclasses.replace(graph, tasks=tasks))
+    assert max(x.grid_volume for x in found) == max(x.grid_volume for x in recover_operators(graph))
+    assert NO_COORDINATES in found[1].ambiguities
+    assert found[1].known_grid == (False, False, False)
