@@ -18,7 +18,7 @@ GAPS = (
     "The tasks do not fill a grid: some are missing, or the metadata mean something else."
     " Sizes are the smallest that hold them"
 )
-NO_COORDINATES = "The metadata of some tasks are beyond 32767, larger than any grid: they are left out of account"
+NO_COORDINATES = "Some metadata exceed 32767, which no grid does: they do not count"
 MAX_COORDINATE = 32767
 """Of a grid with gaps. A negative request_id reads as more: it is a coordinate cut to 16 bits."""
 NO_GRID = "The tiles and the order of the tasks fit no grid: listed along x in file order"
