@@ -1,4 +1,4 @@
-.PHONY: check lint types test test-all coverage golden bench fuzz docs
+.PHONY: check lint types test test-all coverage mutants golden bench fuzz docs
 
 check: lint types test docs
 
@@ -20,6 +20,9 @@ coverage:
 	-coverage run -m pytest
 	coverage combine --quiet
 	coverage report
+
+mutants:
+	python -m benchmarks.mutants --write-docs
 
 golden:
 	python -m pytest --update-golden
