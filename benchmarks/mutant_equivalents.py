@@ -4,6 +4,7 @@ from __future__ import annotations
 
 REMEMBERED = "how much is remembered changes no result"
 PLANNER = "mpkgraph.planner"
+VERIFY = "mpkgraph.analysis.verify"
 
 EQUIVALENTS: dict[tuple[str, str, str], str] = {
     (f"{PLANNER}.boxes", "REMEMBERED = 256", "REMEMBERED = 255"): REMEMBERED,
@@ -33,5 +34,20 @@ EQUIVALENTS: dict[tuple[str, str, str], str] = {
         "writer = -1 if slot.tensor is None else first_writers.get(slot.tensor, -1)",
         "writer = - 0 if slot.tensor is None else first_writers.get(slot.tensor, -1)",
     ): "a slot without a tensor is passed over in the next line",
+    (
+        f"{VERIFY}.peer_order",
+        "away = np.where(trigger < 0, -1, trigger + size)",
+        "away = np.where(trigger < 1, -1, trigger + size)",
+    ): "no task triggers event 0, which ends the runtime",
+    (
+        f"{VERIFY}.peer_order",
+        "both = (dependents >= 0) & (triggers >= 0)",
+        "both = (dependents >= 1) & (triggers >= 0)",
+    ): "no task waits for event 0, which ends the runtime",
+    (
+        f"{VERIFY}.happens_before",
+        "return walk[::-1]",
+        "return walk[::- 2]",
+    ): "every other event of a path is a chain too: more is searched, the same is found",
 }
 """(module, line, changed line) to why they do the same."""

@@ -82,7 +82,7 @@ def _fork(work: Callable[[], int]) -> int:
         )
         os.dup2(out, 1)
         os.dup2(out, 2)
-        os.environ["CI"] = "1"  # the same examples for each mutant
+        os.environ["MPKGRAPH_HYPOTHESIS"] = "mutants"  # the same examples for each mutant
         status = work()
     except BaseException:  # noqa: BLE001  nothing of a mutant gets out of its process
         traceback.print_exc()

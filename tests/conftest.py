@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from tests import goldens
 
@@ -16,8 +16,14 @@ from tests import goldens
 settings.register_profile("default", deadline=None, max_examples=50)
 settings.register_profile("ci", deadline=None, max_examples=50, derandomize=True)
 settings.register_profile("all", deadline=None, max_examples=500)
+# Of a mutant it is enough that a test fails: the smallest example would take minutes to find.
+settings.register_profile(
+    "mutants", settings.get_profile("ci"), phases=(Phase.explicit, Phase.generate)
+)
 settings.load_profile(
-    "all" if goldens.EVERY_GOLDEN else "ci" if os.environ.get("CI") else "default"
+    "all"
+    if goldens.EVERY_GOLDEN
+    else os.environ.get("MPKGRAPH_HYPOTHESIS", "ci" if os.environ.get("CI") else "default")
 )
 
 GOLDEN_FOLDER = Path(__file__).parent / "golden"
