@@ -211,6 +211,28 @@ def _accumulate_twice(kernel):
         kernel.kn_graph.register_task(graph, "splitk_linear_sm100")
 
 
+@pytest.mark.parametrize(
+    ("params", "codes"),
+    [
+        (([1, 4, 0], [1, 4, 1]), set()),
+        (([1, 4, 1], [1, 4, 1]), {"MPK203"}),
+        (([2, 4, 0], [1, 5, 0]), {"MPK203"}),
+    ],
+)
+def test_params_may_keep_two_layers_apart(params, codes):
+    """Each scatters one column of the same tensor, the one that its third param names."""
+
+    def build(kernel):
+        out = attach(kernel, "out", 1, 4, dtype="int64")
+        for number, own in enumerate(params):
+            x = attach(kernel, f"x{number}", 1, 1, dtype="int64")
+            graph = block_graph((1, 1, 1), [(x, WHOLE), (out, WHOLE)])
+            kernel.kn_graph.customized([x, out], graph)
+            kernel.kn_graph.register_task(graph, "mtp_token_scatter", own)
+
+    assert {x.rule.code for x in found(built(build, 100))} == codes
+
+
 def test_sums_need_no_order():
     assert not found(built(_accumulate_twice, 100))
 
