@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -21,6 +22,9 @@ SCHEDULES = (
     "random",
     "exhaustive",
 )
+
+PICTURES = (".png", ".svg", ".html")
+"""How a heat map is drawn, by the file's suffix."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -62,7 +66,25 @@ class RunRequest:
                     raise UsageError(f"{option} does nothing without --run", remedy="Add --run")
         if self.replay and self.reduce is not None:
             raise UsageError("--replay and --reduce can't go together")
+        for option, path, suffixes in (
+            ("--reduce", self.reduce, (".py",)),
+            ("--heat-map", self.heat_map, PICTURES),
+        ):
+            if path is not None:
+                _check_file(option, path, suffixes)
         return asks
+
+
+def _check_file(option: str, path: str, suffixes: tuple[str, ...]) -> None:
+    """Refuse a file that can't be written, before the pipeline is run."""
+    if Path(path).suffix.lower() not in suffixes:
+        raise UsageError(
+            f"{option} writes {' or '.join(suffixes)}, not {path!r}", remedy="Name such a file"
+        )
+    if not Path(path).absolute().parent.is_dir():
+        raise UsageError(
+            f"the folder of {option} is not there", where=path, remedy="Create the folder first"
+        )
 
 
 def run_options(command: Command) -> Command:

@@ -62,7 +62,8 @@ def run_verify(
 def _report(request: VerifyRequest) -> VerifyReport:
     select_rules(request.selected, request.ignored)  # a word that is no rule is said at once
     comments = InlineComments()
-    ways: list[Suppress] = [*(SuppressedAt(text) for text in request.suppress), comments]
+    options = [SuppressedAt(text) for text in request.suppress]
+    ways: list[Suppress] = [*options, comments]
     # One that is written anew takes up what is known too
     known = None
     if request.baseline is not None:
@@ -82,11 +83,12 @@ def _report(request: VerifyRequest) -> VerifyReport:
     if request.tiles is not None:
         what = "1 picture" if num_drawn == 1 else f"{num_drawn} pictures"
         click.echo(f"wrote {what} to {printable(request.tiles)}", err=True)
+    unused = [f"--suppress {x.text} suppresses nothing" for x in options if not x.is_used]
     return VerifyReport(
         tuple(checked),
         fail_on=cast("Severity", request.fail_on),
         stale=0 if known is None or request.write_baseline is not None else known.num_left,
-        notes=(*sources.notes, *comments.notes),
+        notes=(*sources.notes, *comments.notes, *unused),
     )
 
 

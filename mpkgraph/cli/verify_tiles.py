@@ -23,8 +23,9 @@ def draw_findings(pipeline: Pipeline, findings: Sequence[Finding], folder: str, 
     matplotlib.
     """
     from mpkgraph.analysis.drawing.finding_tiles import finding_tiles
-    from mpkgraph.render.tile_picture import write_tiles
+    from mpkgraph.render.tile_picture import check_matplotlib, write_tiles
 
+    check_matplotlib()  # no folder is made for pictures that can't be drawn
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:

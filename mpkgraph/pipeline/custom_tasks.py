@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from mpkgraph.catalog.registered import RegisteredTaskRow, TaskFacts, VariantKey
 from mpkgraph.errors import UsageError
+
+MAX_INPUTS, MAX_OUTPUTS = 7, 3
+"""`MAX_INPUTS_PER_TASK`, `MAX_OUTPUTS_PER_TASK` of runtime_header.h."""
+LAST_TASK_TYPE = (1 << 31) - 1
+_NAME = re.compile(r"[A-Za-z0-9_]+")
 
 
 def custom_task(text: str) -> RegisteredTaskRow:
@@ -25,6 +31,22 @@ def custom_task(text: str) -> RegisteredTaskRow:
             remedy="For example --register my_norm:2:1:TASK_MY_NORM, or a number as the type",
         )
     inputs, outputs, kind = rest
+    for what, word in (("name", name), ("task type", kind)):
+        if not _NAME.fullmatch(word):
+            raise UsageError(
+                f"--register {text!r}: {word!r} is no {what}",
+                remedy="Letters, digits and _ are what names in Mirage's code have",
+            )
+    if int(inputs) > MAX_INPUTS or int(outputs) > MAX_OUTPUTS:
+        raise UsageError(
+            f"--register {text!r}: a task has at most {MAX_INPUTS} inputs, {MAX_OUTPUTS} outputs",
+            remedy="The runtime has no room for more (runtime_header.h)",
+        )
+    if kind.isdecimal() and int(kind) > LAST_TASK_TYPE:
+        raise UsageError(
+            f"--register {text!r}: task types are numbers up to {LAST_TASK_TYPE}",
+            remedy="Name the type, or its number in runtime_header.h",
+        )
     task_type = kind.upper()
     if not task_type.startswith("TASK_"):
         task_type = f"TASK_{task_type}"

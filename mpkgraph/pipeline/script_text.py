@@ -37,6 +37,11 @@ class _Script:
         self.title = title
         self.names: dict[int, str] = {}
 
+    @property
+    def has_ranks(self) -> bool:
+        """Whether each process is one of several ranks: MPI says which."""
+        return self.record.num_gpus > 1
+
     def lines(self) -> Iterator[str]:
         title = self.title.replace("\\", "/").replace('"', "'")
         head = HEAD.format(title="".join(x if x.isprintable() else " " for x in title))
@@ -47,6 +52,8 @@ class _Script:
         if "dtype(" not in body.replace("torch.dtype(", ""):
             head = head.replace("from mirage.core import dtype\n", "")
             head = head.replace("CyTBGraph, dtype", "CyTBGraph")
+        if self.has_ranks:
+            head = head.replace("import torch\n", "import torch\nfrom mpi4py import MPI\n", 1)
         yield head
         yield body
 
@@ -56,8 +63,12 @@ class _Script:
         init = {k: v for k, v in init.items() if DEFAULTS.get(k, ...) != v}
         yield "params.update(\n    test_mode=True,\n"
         for key, value in init.items():
+            if key == "mpi_rank" and self.has_ranks:
+                continue
             if isinstance(value, (int, float, str, bool)) or value is None:
                 yield f"    {key}={value!r},\n"
+        if self.has_ranks:
+            yield "    mpi_rank=MPI.COMM_WORLD.Get_rank(),\n"
         yield ")\n"
         yield from self._meta()
         yield "pk = PersistentKernel(**params)\n\n"

@@ -70,6 +70,11 @@ def write_tiles(maps: Sequence[TileMap], path: str) -> None:
             figure.savefig(stream, format=form, dpi=DPI, metadata=metadata)
 
 
+def check_matplotlib() -> None:
+    """Raises MissingDependencyError without matplotlib."""
+    _matplotlib()
+
+
 def _matplotlib() -> Any:
     try:
         import matplotlib as mpl

@@ -255,6 +255,9 @@ def build(pk):
 """
 
 
+LOST = "grid_dim=(7, 1, 1), block_dim=block,\n"
+
+
 @pytest.mark.parametrize("world_size", [2, 3])
 @pytest.mark.parametrize("multicast", ["--multicast", "--no-multicast"])
 def test_ranks_add_up_what_they_have(world_size, multicast, tmp_path, capsys):
@@ -286,6 +289,53 @@ def test_ranks_add_up_what_they_have(world_size, multicast, tmp_path, capsys):
     if multicast == "--no-multicast":
         # A rank that is ahead puts before the other has made its own part
         assert run(["verify", f"{path}:build", *options, "--replay", "MPK206"]) == 1
+
+
+@pytest.mark.parametrize("fault", ["of one rank", "between ranks"])
+def test_several_ranks_are_reduced(fault, tmp_path, capsys):
+    source, path = tmp_path / "ranks.py", tmp_path / "small.py"
+    text, select = RANKS, ["--select", "MPK206"]
+    if fault == "of one rank":  # 7 does not divide 512 columns: nobody writes the last one
+        text, select = RANKS.replace("grid_dim=(8, 1, 1), block_dim=block,\n", LOST), []
+        assert text != RANKS
+    source.write_text(text, encoding="utf-8")
+    options = ["--world-size", "2", "--no-multicast", "--supply-meta"]
+    options += ["--init", "max_num_batched_tokens=8"]
+    code, report = _json(capsys, f"{source}:build", *options, *select, "--reduce", str(path))
+    assert code == 1, report
+    assert report["after"]["elements"] < report["before"]["elements"] / 8
+    script = path.read_text(encoding="utf-8")
+    ranks = 2 if fault == "between ranks" else 1
+    assert ("mpi_rank=MPI.COMM_WORLD.Get_rank()" in script) == (ranks == 2)
+    assert report["after"]["layers"] <= report["before"]["layers"]
+    if fault == "between ranks":
+        code, found = _json(capsys, str(path), "--world-size", "2", "--no-multicast", *select)
+        assert [x["code"] for y in found["pipelines"] for x in y["findings"]]
+    else:
+        assert run(["verify", str(path), "--run", "--supply-meta"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--run", "--heat-map", "x.jpg"], ".png or .svg or .html"),
+        (["--run", "--heat-map", "none/x.png"], "is not there"),
+        (["--reduce", "small.txt"], "--reduce writes .py"),
+        (["--reduce", "-"], "--reduce writes .py"),
+        (["--reduce", "none/small.py"], "is not there"),
+        (["--register", "a b:1:1:5"], "'a b' is no name"),
+        (["--register", "a:8:1:5"], "at most 7 inputs"),
+        (["--register", "a:1:1:-4"], "'-4' is no task type"),
+        (["--register", "a:1:1:99999999999"], "numbers up to"),
+        (["--suppress", "MPK203@@x"], "is not RULE@WHERE"),
+        (["--suppress", "@x"], "is not RULE@WHERE"),
+    ],
+)
+def test_odd_values_are_refused_before_anything_runs(options, message, capsys, monkeypatch):
+    record = f"{_case('bad/waw_two_writers-cc90')}/pipeline_rank0.json.zst"
+    monkeypatch.setattr("mpkgraph.reference.validation.validate.Validation.report", None)
+    assert run(["verify", record, *options]) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_task_types_are_listed(capsys):

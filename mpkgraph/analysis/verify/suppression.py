@@ -146,6 +146,13 @@ class SuppressedAt:
                 f"{text!r} does not say where",
                 remedy="Give RULE@OPERATOR or RULE@TENSOR, such as remainder@linear_hopper",
             )
+        if "@" in where or not rules.strip():
+            raise UsageError(
+                f"{text!r} is not RULE@WHERE", remedy="Such as remainder@linear_hopper"
+            )
+        self.text = text
+        self.is_used = False
+        """Whether some finding was suppressed by it."""
         self._rules = {rule for word in rules.split(",") for rule in find_rules(word)}
         self._where = where.strip()
 
@@ -154,7 +161,9 @@ class SuppressedAt:
             return None
         place = finding.location
         if self._where.isdecimal():
-            return OPTION if place.operator == int(self._where) else None
-        names = (place.operator_name, place.tensor)
-        is_there = any(x is not None and fnmatchcase(x, self._where) for x in names)
+            is_there = place.operator == int(self._where)
+        else:
+            names = (place.operator_name, place.tensor)
+            is_there = any(x is not None and fnmatchcase(x, self._where) for x in names)
+        self.is_used |= is_there
         return OPTION if is_there else None

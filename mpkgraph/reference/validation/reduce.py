@@ -23,7 +23,7 @@ from mpkgraph.model.record import (
     TensorRef,
     walk,
 )
-from mpkgraph.pipeline.replay import replay
+from mpkgraph.pipeline.replay import recorded_target, replay
 from mpkgraph.pipeline.script_text import script_text
 from mpkgraph.planner.plan import plan
 from mpkgraph.reference.validation.validate import RunOptions, validate
@@ -107,7 +107,21 @@ def reduce_pipeline(
         )
     target = _target(pipeline, code)
     known = _errors(pipeline.ranks)
+    ranks = tuple(x.graph.rank for x in pipeline.ranks)
+    if record.num_gpus > 1 and len(ranks) < record.num_gpus:
+        raise UsageError(
+            f"the pipeline has {record.num_gpus} ranks, and {len(ranks)} of them are given",
+            where=pipeline.name,
+            remedy="Give the records or graphs of all ranks, or --world-size and --all-ranks",
+        )
     reducer = _Reducer(target, known, max_seconds)
+    if record.num_gpus > 1 and reducer.shows(record) is None:
+        raise UsageError(
+            "the ranks differ in more than their layers do by themselves: rank 0's pipeline, on "
+            f"all ranks, does not show {target}",
+            where=pipeline.name,
+            remedy="Reduce the script by hand",
+        )
     smallest = reducer.reduce(record)
     title = (
         f"The smallest pipeline found that still shows {target}, from {Path(pipeline.name).name}"
@@ -182,6 +196,7 @@ class _Reducer:
     def reduce(self, record: PipelineRecord) -> PipelineRecord:
         """Steps of every kind until none helps."""
         steps: Sequence[Callable[[PipelineRecord], Iterator[PipelineRecord]]] = (
+            with_fewer_ranks,
             without_layers,
             without_tensors,
             with_smaller_grids,
@@ -203,7 +218,7 @@ class _Reducer:
         while found and not self.is_late:
             found = False
             for candidate in step(record):
-                shown = self._shows(candidate)
+                shown = self.shows(candidate)
                 if shown is not None:
                     record, found, helped = shown, True, True
                     break
@@ -211,7 +226,7 @@ class _Reducer:
                     break
         return record, helped
 
-    def _shows(self, candidate: PipelineRecord) -> PipelineRecord | None:
+    def shows(self, candidate: PipelineRecord) -> PipelineRecord | None:
         """The candidate as Mirage would record it, if it shows the target; None if not."""
         key = repr(candidate.to_json())
         if key in self._seen:
@@ -219,20 +234,39 @@ class _Reducer:
         self._seen.add(key)
         self.num_tries += 1
         try:
-            made = replay(candidate)
-            context = context_of(plan(made).graph, made)
+            records = _on_ranks(candidate)
+            contexts = [context_of(plan(x).graph, x) for x in records]
         except (MpkGraphError, AssertionError, ValueError, TypeError, ZeroDivisionError):
             return None
-        errors = _errors([context])
+        made = records[0]
+        errors = _errors(contexts)
         if not errors <= self.known:
             return None
         if self.target.code is not None:
-            found = any(x.rule.code == self.target.code for x in verify([context]).findings)
+            found = any(x.rule.code == self.target.code for x in verify(contexts).findings)
             return made if found else None
         try:
-            return made if _run_target([context]) == self.target else None
+            return made if _run_target(contexts) == self.target else None
         except MpkGraphError:
             return None
+
+
+def _on_ranks(record: PipelineRecord) -> list[PipelineRecord]:
+    """What the calls of a pipeline make on each of its ranks."""
+    target = recorded_target(record)
+    if target.world_size == 1:
+        return [replay(record)]
+    ranks = range(target.world_size)
+    return [replay(record, dataclasses.replace(target, rank=rank)) for rank in ranks]
+
+
+def with_fewer_ranks(record: PipelineRecord) -> Iterator[PipelineRecord]:
+    """One rank, else half of them; sizes of tensors stay."""
+    for count in dict.fromkeys((1, record.num_gpus // 2)):
+        if 0 < count < record.num_gpus:
+            init = {**record.init, "world_size": count, "mpi_rank": 0}
+            generate = {**(record.generate or {}), "num_gpus": count, "my_gpu_id": 0}
+            yield dataclasses.replace(record, init=init, generate=generate)
 
 
 def without_layers(record: PipelineRecord) -> Iterator[PipelineRecord]:
