@@ -15,6 +15,7 @@ from mpkgraph.cli.run_options import RunRequest
 from mpkgraph.cli.verify_request import VerifyRequest
 from mpkgraph.cli.verify_sources import SourceReader
 from mpkgraph.errors import UsageError
+from mpkgraph.render.escape import printable
 
 if TYPE_CHECKING:
     from mpkgraph.reference.validation.limits import GivenLimits
@@ -46,7 +47,10 @@ def run_pipelines(request: VerifyRequest, run: RunRequest, output: Output) -> in
     if len(validations) > 1 and run.save is not None:
         raise UsageError("--save is for one graph", remedy="Name that one alone")
     reports = [x.report() for x in validations]
-    if sources.notes:
+    if not reports:  # a script that runs its own test in other processes
+        for note in sources.notes:
+            sys.stderr.write(f"mpkgraph: {printable(note)}\n")
+    elif sources.notes:
         reports[0] = dataclasses.replace(reports[0], notes=(*reports[0].notes, *sources.notes))
     for validation, report in zip(validations, reports, strict=True):
         if run.save is not None:

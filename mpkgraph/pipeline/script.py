@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from mpkgraph.errors import MpkGraphError, UsageError
-from mpkgraph.pipeline.compiled import BOTH, Compiled, Emit, NewCompileGraph
+from mpkgraph.pipeline.compiled import (
+    BOTH,
+    Compiled,
+    Emit,
+    NewCompileGraph,
+    graph_folder,
+    write_files,
+)
 from mpkgraph.pipeline.function_parameters import bind_parameters, takes_kernel
 from mpkgraph.pipeline.kernel import PersistentKernel
 from mpkgraph.pipeline.script_errors import ScriptError, late_note, script_error
@@ -211,7 +218,9 @@ def _run_ranks(
             argv=argv,
             stdout=options.stdout,
         ) as kernel_class:
-            _run_once(run, session, kernel_class, meta=options.meta)
+            ended = _run_once(run, session, kernel_class, meta=options.meta)
+        _adopt(session, options)
+        _check_something(session, ended, is_executed=options.executor is not None)
         sessions.append(session)
     return ScriptResult(
         compiled=tuple(x for session in sessions for x in session.compiled),
@@ -223,21 +232,63 @@ def _run_ranks(
 
 def _run_once(
     run: Run, session: Session, kernel_class: type[PersistentKernel], *, meta: bool
-) -> None:
+) -> bool:
+    """Whether the script ended by itself, and not with an error."""
     try:
         run(session, kernel_class)
     except StopScriptError:
-        pass
+        return False
     except MpkGraphError:
         raise
     except SystemExit as error:
         _ended(error, session, meta=meta)
+        return error.code in {None, 0}
     except Exception as error:  # noqa: BLE001  the script's own, whatever it is
         _ended(error, session, meta=meta)
+        return False
+    return True
+
+
+def _adopt(session: Session, options: ScriptOptions) -> None:
+    """Count what processes that the script started compiled as the script's, after its own."""
+    planners: dict[str, Any] = {}
+    for record in session.child_records:
+        index = len(session.compiled)
+        process = Path(record.path or "").name.partition("-")[0]
+        if process not in planners:
+            planners[process] = options.new_compile_graph and options.new_compile_graph()
+        plan = None if planners[process] is None else planners[process](record)
+        files: tuple[Path, ...] = ()
+        if session.output is not None and session.emit:
+            folder = graph_folder(session.output, index)
+            files = write_files(folder, record.my_gpu_id, record, plan, session.emit)
+        session.compiled.append(Compiled(record, record.my_gpu_id, index, None, plan, files))
+    count = len(session.child_records)
+    if count:
+        graphs = "1 pipeline was" if count == 1 else f"{count} pipelines were"
+        session.notes.append(f"{graphs} compiled by processes that the script started")
+
+
+def _check_something(session: Session, ended_well: bool, *, is_executed: bool) -> None:
+    """Raise unless a pipeline was compiled, or a script that is run for its own test passed it."""
     if session.compiled:
         return
     if session.refused:
         raise session.refused[0]
+    refusals = session.child_refusals
+    if ended_well and is_executed and refusals:
+        count = len(refusals)
+        pipelines = "1 pipeline" if count == 1 else f"{count} pipelines"
+        session.notes.append(
+            f"the script ended well; processes that it started were refused {pipelines}: "
+            f"{refusals[0]}"
+        )
+        return
+    if refusals:
+        raise ScriptError(
+            f"a process that the script started was refused its pipeline: {refusals[0]}",
+            remedy="Nothing else was compiled",
+        )
     raise ScriptError(
         "the script ended without a call of compile()",
         remedy="Does it need arguments? They pass after --",

@@ -19,6 +19,7 @@ from typing import TextIO
 
 from mpkgraph.pipeline.kernel import PersistentKernel
 from mpkgraph.pipeline.recorder import watch_registrations
+from mpkgraph.pipeline.standin.children import reached_children
 from mpkgraph.pipeline.standin.core_names import PATCHABLE
 from mpkgraph.pipeline.standin.finder import SHADOWED, ImportHook, StandinFinder
 from mpkgraph.pipeline.standin.kernel import kernel_class
@@ -38,12 +39,14 @@ def standin(
     import_folder: Path | None = None,
     argv: Sequence[str] | None = None,
     stdout: TextIO | None = None,
+    reaches_children: bool = True,
 ) -> Iterator[type[PersistentKernel]]:
     """`import mirage` means the stand-in, and GPUs are the session's target.
 
     Gives `PersistentKernel`. `import_folder` comes first in `sys.path`, the script's prints go to
-    `stdout` when it is given. At the end everything is as it was: modules of the script are
-    forgotten, those of installed packages stay.
+    `stdout` when it is given. Python processes that the script starts find the stand-in as well,
+    and what they compile is in `session.child_records`. At the end everything is as it was: modules
+    of the script are forgotten, those of installed packages stay.
     """
     kernel = kernel_class(session)
     modules = mirage_modules(session.target, kernel, mirage_home)
@@ -68,6 +71,10 @@ def standin(
         if stdout is not None:
             stack.enter_context(contextlib.redirect_stdout(stdout))
         set_rank_variables(os.environ, session.target)
+        if reaches_children:
+            children = reached_children(session, meta=meta, mirage_home=mirage_home)
+            left = stack.enter_context(children)
+            stack.callback(session.take_children, left)
         stack.enter_context(use_target(session.target))
         stack.enter_context(watch_registrations(session.watch))
         yield kernel

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from mpkgraph.errors import GraphWriteError, MpkGraphError
 from mpkgraph.model.record import CallSite, PipelineRecord, RecordedLayer
@@ -26,6 +26,14 @@ from mpkgraph.pipeline.target import Target
 
 Executor = Callable[[Compiled], None]
 """Runs a compiled pipeline once on the torch tensors that it holds, in place."""
+
+
+class Left(Protocol):
+    """What child processes have left."""
+
+    def records(self) -> Iterable[PipelineRecord]: ...
+
+    def refusals(self) -> Iterable[str]: ...
 
 
 class StopScriptError(BaseException):
@@ -56,6 +64,10 @@ class Session:
     notes: list[str] = field(default_factory=list)
     late_errors: list[str] = field(default_factory=list)
     """How the script failed after it had compiled: notes too."""
+    child_records: list[PipelineRecord] = field(default_factory=list)
+    """Pipelines that processes which the script started compiled, and ..."""
+    child_refusals: list[str] = field(default_factory=list)
+    """... the messages of those that they were refused."""
     _said: set[str] = field(default_factory=set)
     _registrations: list[PipelineRecorder] = field(default_factory=list)
     """For each task that was registered the graph that it is of, in the order of the process."""
@@ -114,6 +126,11 @@ class Session:
         if self.stop_after is not None and len(self.compiled) >= self.stop_after:
             raise StopScriptError
         return compiled
+
+    def take_children(self, children: Left) -> None:
+        """Keep what child processes left, before it is cleared away."""
+        self.child_records += children.records()
+        self.child_refusals += children.refusals()
 
     def run(self, kernel: Any) -> None:
         """What launching a compiled kernel does: the executor's work, or nothing, said once."""
