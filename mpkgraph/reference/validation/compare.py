@@ -190,10 +190,10 @@ class _Sums:
         size = b.abs()
         self.finite += len(a)
         self.max_abs = max(self.max_abs, float(error.max()))
-        self.sum_abs += float(error.sum())
-        self.dot += float((a * b).sum())
-        self.norm += float(a.square().sum())
-        self.right_norm += float(b.square().sum())
+        self.sum_abs += _total(error)
+        self.dot += _total(a * b)
+        self.norm += _total(a.square())
+        self.right_norm += _total(b.square())
         limits = self.limits
         self.atol = max(self.atol, float((error - limits.rtol * size).max()))
         nonzero = size > 0
@@ -203,7 +203,7 @@ class _Sums:
             relative = error[nonzero] / size[nonzero]
             self.nonzero += len(relative)
             self.max_rel = max(self.max_rel, float(relative.max()))
-            self.sum_rel += float(relative.sum())
+            self.sum_rel += _total(relative)
             self.rtol = max(
                 self.rtol, float(((error[nonzero] - limits.atol) / size[nonzero]).max())
             )
@@ -234,6 +234,11 @@ class _Sums:
             first=None if self.first is None else _index(self.first[0], shape),
             first_values=None if self.first is None else self.first[1:],
         )
+
+
+def _total(numbers: Any) -> float:
+    """The sum, the same however many threads there are."""
+    return float(numbers.numpy().sum())
 
 
 def _is_zero(flat: Any) -> bool:
