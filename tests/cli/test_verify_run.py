@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
@@ -336,6 +337,22 @@ def test_odd_values_are_refused_before_anything_runs(options, message, capsys, m
     monkeypatch.setattr("mpkgraph.reference.validation.validate.Validation.report", None)
     assert run(["verify", record, *options]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_no_folder_is_made_for_pictures_that_cant_be_drawn(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    folder = tmp_path / "tiles"
+    assert run(["verify", _case("bad/grid_nondiv_linear-cc90"), "--tiles", str(folder)]) > 1
+    assert "need the package matplotlib" in capsys.readouterr().err
+    assert not folder.exists()
+
+
+def test_a_place_that_suppresses_nothing_is_noted(capsys):
+    case = _case("bad/waw_two_writers-cc90")
+    run(["verify", case, "--suppress", "MPK203@nosuch", "--suppress", "MPK203@x_a"])
+    said = "".join(capsys.readouterr())
+    assert "--suppress MPK203@nosuch suppresses nothing" in said
+    assert "MPK203@x_a suppresses nothing" not in said
 
 
 def test_task_types_are_listed(capsys):
