@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     index = json.loads((GOLDENS / "index.json").read_text(encoding="utf-8"))
     done = _done(options.results)
     for case in _in_order(index, options.case):
-        if case not in done:
+        if case not in done and not options.no_run:
             result = _in_a_process(case, options.timeout)
             done[case] = result
             with options.results.open("a", encoding="utf-8") as stream:
@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         help="what is done, one line a pipeline; delete it to begin anew",
     )
     parser.add_argument("--case", action="append", default=[], help="only cases that contain this")
+    parser.add_argument("--no-run", action="store_true", help="show what is done, run nothing")
     parser.add_argument("--timeout", type=float, default=DEFAULT_TIMEOUT, help="seconds a pipeline")
     parser.add_argument(
         "--write-docs", action="store_true", help="put the tables into docs/run-schedules.md"

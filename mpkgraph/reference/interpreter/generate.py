@@ -23,6 +23,8 @@ USED_SLOTS = 256
 """Of a cache's page so many tokens are filled: more than any request of a made-up batch has."""
 THETA = 10_000.0
 """Base of the rotary embedding's frequencies."""
+NO_EXPERT = -1
+"""In the list of experts, behind those that rows chose."""
 BIAS = 127
 """Of the exponents that UE8M0 scales hold."""
 
@@ -61,6 +63,8 @@ def fill(
     if role.role == "tokens":
         limit = max(role.limit, 1)
         elements.copy_(torch.randint(0, limit, elements.shape, generator=generator))
+    elif role.role in {"routing", "experts"}:
+        _routing(elements, shape, role, seed)
     elif role.role in {"cosine", "sine"}:
         _rotary(buffer, shape, role.role)
     elif role.role == "cache" and numbers is not None:
@@ -109,7 +113,7 @@ def _numbers(role: TensorRole, dtype: Any) -> _Normal | _Scales | None:
     if role.role == "scale":
         is_wide = dtype.is_floating_point and dtype.itemsize > 1
         return _Scales() if is_wide else None
-    if role.role in {"sum", "tokens", "cosine", "sine"}:
+    if role.role in {"sum", "tokens", "cosine", "sine", "routing", "experts"}:
         return None  # sums begin as zeros
     mean, deviation = 0.0, 1.0
     if role.role == "norm":
@@ -142,6 +146,27 @@ def _repeat(elements: Any, numbers: _Normal | _Scales, generator: Any) -> None:
 
 def _bytes(elements: Any) -> Any:
     return elements.view(torch.uint8).numpy()
+
+
+def _routing(elements: Any, shape: TensorShape, role: TensorRole, seed: int) -> None:
+    """Experts that rows chose, each row others than twice the same: (experts, rows), or the list.
+
+    The two are drawn alike, so that they fit each other.
+    """
+    is_list = role.role == "experts"
+    experts = shape.dims[0] - is_list
+    choices = min(role.limit, experts)
+    generator = _generator(f"{seed} routing {experts} {role.rows} {choices}")
+    order = torch.rand(role.rows, experts, generator=generator).argsort(dim=1, stable=True)
+    chosen = order[:, :choices]
+    elements.fill_(NO_EXPERT if is_list else 0)
+    if is_list:
+        active = torch.unique(chosen)
+        elements[: len(active)] = active.to(elements.dtype)
+        elements[-1] = len(active)
+        return
+    places = torch.arange(1, choices + 1, dtype=elements.dtype).expand(role.rows, choices)
+    elements.view(shape.dims)[chosen, torch.arange(role.rows).unsqueeze(1)] = places
 
 
 def _rotary(buffer: Buffer, shape: TensorShape, name: str) -> None:

@@ -10,7 +10,18 @@ from mpkgraph.reference.interpreter.operators import OperatorPlan, SlotPlan
 from mpkgraph.reference.interpreter.program import RankProgram
 
 Role = Literal[
-    "output", "sum", "tokens", "cosine", "sine", "cache", "scale", "norm", "weight", "value"
+    "output",
+    "sum",
+    "tokens",
+    "cosine",
+    "sine",
+    "cache",
+    "scale",
+    "norm",
+    "weight",
+    "value",
+    "routing",
+    "experts",
 ]
 
 COSINE, SINE = 5, 6
@@ -25,11 +36,13 @@ class TensorRole:
     role: Role
     """`output`: nothing, for a layer writes it first. `sum`: zeros, for tasks add to it."""
     limit: int = 0
-    """Of tokens: ids are below it."""
+    """Of tokens: ids are below it. Of routing: so many experts are chosen for a row."""
     reduction: int = 1
     """Of weights: how many products a sum has."""
     is_per_rank: bool = False
     """Whether ranks hold different parts."""
+    rows: int = 0
+    """Of routing and the list of experts: rows that are routed."""
 
 
 def tensor_roles(rank: RankProgram) -> Mapping[str, TensorRole]:
@@ -109,6 +122,8 @@ def _role(
     kind = "" if shape is None else shape.type_name
     if slot.effect.access == "accumulate" or slot.is_output:
         return TensorRole("sum")
+    if "TASK_MOE_W" in plan.task_type and slot.position in _routing_slots(plan):
+        return _routing_role(plan, slot)
     if kind in {"DT_INT64", "DT_INT32"} and "scale" not in name:
         return TensorRole("tokens", limit=vocabulary)
     if "ATT" in plan.task_type and slot.position in {COSINE, SINE} and len(dims) == 2:
@@ -122,6 +137,19 @@ def _role(
     if slot.position >= 1 and len(dims) >= 2 and "LINEAR" in plan.task_type:
         return TensorRole("weight", reduction=dims[-1], is_per_rank=True)
     return TensorRole("value")
+
+
+def _routing_slots(plan: OperatorPlan) -> tuple[int, int]:
+    """Of an expert layer the routing, and the list of experts behind it."""
+    return plan.num_inputs - 2, plan.num_inputs - 1
+
+
+def _routing_role(plan: OperatorPlan, slot: SlotPlan) -> TensorRole:
+    first, last = _routing_slots(plan)
+    rows = (*plan.slots[first].slot.tensor_dims, 0, 0)[1]
+    choices = (*plan.slots[plan.num_inputs].slot.tensor_dims, 0, 0)[1]
+    role: Role = "experts" if slot.position == last else "routing"
+    return TensorRole(role, limit=choices, rows=rows)
 
 
 def _vocabulary(rank: RankProgram) -> int:
