@@ -28,6 +28,7 @@ class GpuRequest:
     sanitize: str | None = None
     measure: str | None = None
     no_poison: bool = False
+    poison_shared: bool = False
     no_kernel_cache: bool = False
 
     @classmethod
@@ -113,7 +114,14 @@ def gpu_options(command: Command) -> Command:
             click.option(
                 "--no-poison",
                 is_flag=True,
-                help="On the GPU: do not fill what is only written with NaN before each run.",
+                help="On the GPU: leave memory as it is: do not fill what is only written with NaN "
+                "and shared memory with zeros before each run.",
+            ),
+            click.option(
+                "--poison-shared",
+                is_flag=True,
+                help="On the GPU: fill shared memory with NaN before each run, to see whether a "
+                "kernel reads what it has not written.",
             ),
             click.option(
                 "--no-kernel-cache", is_flag=True, help="On the GPU: run nvcc in any case."

@@ -41,6 +41,8 @@ def run_verify_gpu(request: VerifyRequest, run: RunRequest, gpu: GpuRequest, out
         raise UsageError("there is nothing to run", remedy="Give a script, a function or a record")
     if (request.world_size or 1) > 1 or request.all_ranks:
         raise UsageError("one GPU is used, for one rank", remedy="Run it without --world-size")
+    if gpu.no_poison and gpu.poison_shared:
+        raise UsageError("--no-poison leaves shared memory as it is", remedy="Leave one out")
     if request.meta:
         raise UsageError("--meta gives tensors no values to run on", remedy="Leave it out")
     check_torch()
@@ -56,6 +58,7 @@ def run_verify_gpu(request: VerifyRequest, run: RunRequest, gpu: GpuRequest, out
             launch_limit_s=gpu.launch_limit or LAUNCH_LIMIT_S,
             limit_s=gpu.time_limit or DEFAULT_LIMIT_S,
             poison=not gpu.no_poison,
+            poison_shared=gpu.poison_shared,
             profile=gpu.measure is not None,
             sanitize=gpu.sanitize,
             use_cache=not gpu.no_kernel_cache,

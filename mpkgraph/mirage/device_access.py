@@ -53,6 +53,46 @@ extern "C" int mpkgraph_copy(void *target, void const *source, size_t bytes) {
 extern "C" int mpkgraph_fill(void *target, int byte, size_t bytes) {
   return (int)cudaMemset(target, byte, bytes);
 }
+
+// A block takes all the shared memory of its SM; none ends before all have begun, so every SM has
+// one.
+__global__ void mpkgraph_shared_kernel(int word, int bytes, unsigned *begun) {
+  extern __shared__ int mpkgraph_shared[];
+  for (int i = threadIdx.x; i < bytes / (int)sizeof(int); i += blockDim.x)
+    ((int volatile *)mpkgraph_shared)[i] = word;
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    atomicAdd(begun, 1u);
+    while (atomicAdd(begun, 0u) < gridDim.x) {
+    }
+  }
+}
+
+extern "C" int mpkgraph_fill_shared(int word) {
+  int device = 0, sms = 0, bytes = 0;
+  unsigned *begun = nullptr;
+  cudaError_t e = cudaGetDevice(&device);
+  if (e == cudaSuccess)
+    e = cudaDeviceGetAttribute(&sms, cudaDevAttrMultiProcessorCount, device);
+  if (e == cudaSuccess)
+    e = cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+  if (e == cudaSuccess)
+    e = cudaFuncSetAttribute(mpkgraph_shared_kernel,
+                             cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+  if (e == cudaSuccess)
+    e = cudaMalloc((void **)&begun, sizeof(unsigned));
+  if (e == cudaSuccess)
+    e = cudaMemset(begun, 0, sizeof(unsigned));
+  if (e == cudaSuccess) {
+    void *arguments[] = {&word, &bytes, &begun};
+    e = cudaLaunchCooperativeKernel((void *)mpkgraph_shared_kernel, dim3(sms), dim3(256),
+                                    arguments, (size_t)bytes, 0);
+  }
+  if (e == cudaSuccess)
+    e = cudaDeviceSynchronize();
+  cudaFree(begun);
+  return (int)e;
+}
 """
 
 

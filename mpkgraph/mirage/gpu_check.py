@@ -45,6 +45,10 @@ MAX_OUTCOMES = 2
 MAX_FINDINGS = 4
 META = "meta:"
 AGAINST = "whole layers, those of the GPU on its own inputs where these are still there"
+NAN_SHARED_NOTE = (
+    "NaN came out: shared memory was full of NaN before the launch. If there is none without "
+    "--poison-shared, a kernel reads what it has not written there"
+)
 NAN_NOTE = (
     "NaN came out: the GPU's memory was full of NaN where nobody had written. With --no-poison you "
     "see whether a kernel reads that"
@@ -260,7 +264,7 @@ class _Check:
         )
         if not (nan and self.run.poisoned):
             return []
-        return [NAN_NOTE]
+        return [NAN_SHARED_NOTE if self.run.is_shared_poisoned else NAN_NOTE]
 
     def _hazards(self, base: str) -> list[Finding]:
         return [
@@ -380,4 +384,4 @@ def _sanitizer_notes(run: GpuRun) -> list[str]:
     if not run.num_sanitizer_errors:
         return ["compute-sanitizer found no error"]
     first = "; ".join(run.sanitizer_lines[:4])
-    return [f"compute-sanitizer found {run.num_sanitizer_errors:,} errors: {first}"]
+    return [f"compute-sanitizer found {_count(run.num_sanitizer_errors, 'error')}: {first}"]

@@ -43,7 +43,14 @@ MAX_REASONS = 4
 LAUNCH_LIMIT_S = 20.0
 """A graph takes milliseconds; a launch that takes so long hangs."""
 SANITIZER_LAUNCH_LIMIT_S = 300.0
-_SUMMARY = re.compile(r"={9} ERROR SUMMARY: (\d+) error")
+_SUMMARY = re.compile(r"={9} (?:ERROR SUMMARY: (\d+) error|RACECHECK SUMMARY: (\d+) hazard)")
+_FRAMES = (
+    "COMPUTE-SANITIZER",
+    "ERROR SUMMARY",
+    "RACECHECK SUMMARY",
+    "Saved host backtrace",
+    "Host Frame",
+)
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,10 @@ class RunOptions:
     limit_s: float | None = DEFAULT_LIMIT_S
     """For the whole process, nvcc included."""
     poison: bool = True
-    """Fill what is only written with NaN before each run, so that what stays unwritten shows."""
+    """Fill what is only written with NaN before each run, so that what stays unwritten shows, and
+    every SM's shared memory with zeros, so that runs begin alike."""
+    poison_shared: bool = False
+    """Fill shared memory with NaN instead: what a kernel reads of it unwritten then shows, too."""
     profile: bool = False
     """Compile with Mirage's profiler and keep what it measured."""
     sanitize: str | None = None
@@ -99,6 +109,8 @@ class GraphRun:
     differences: tuple[Difference, ...]
     device: str
     profile: Path | None = None
+    is_shared_poisoned: bool = False
+    """Whether shared memory held NaN before each run."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +172,7 @@ def run_on_gpu(
             "limit_s": SANITIZER_LAUNCH_LIMIT_S if prefix else chosen.launch_limit_s,
             "profile": chosen.profile,
             "poison": chosen.poison,
+            "poison_shared": chosen.poison_shared,
         },
     )
     result = run_child(
@@ -244,6 +257,7 @@ def _graph_run(graph: ChildGraph, fields: Mapping[str, Any]) -> GraphRun:
         ),
         device=fields["device"],
         profile=None if fields["profile"] is None else Path(fields["profile"]),
+        is_shared_poisoned=bool(fields.get("poison_shared")),
     )
 
 
@@ -273,7 +287,7 @@ def _sanitizer(options: RunOptions) -> tuple[str, ...]:
 def _sanitized(result: ChildResult) -> tuple[int | None, tuple[str, ...]]:
     """(errors that compute-sanitizer counted, what it said of the first)."""
     text = result.log.read_text(encoding="utf-8", errors="replace")
-    counts = [int(x) for x in _SUMMARY.findall(text)]
+    counts = [int(errors or hazards) for errors, hazards in _SUMMARY.findall(text)]
     lines = [x.removeprefix("=========").strip() for x in text.splitlines() if "=========" in x]
-    said = [x for x in lines if x and not x.startswith(("COMPUTE-SANITIZER", "ERROR SUMMARY"))]
+    said = [x for x in lines if x and not x.startswith(_FRAMES)]
     return (sum(counts) if counts else None), tuple(said[:8])

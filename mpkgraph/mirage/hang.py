@@ -20,6 +20,7 @@ from mpkgraph.analysis.execution.schedulers import Fifo, steps
 from mpkgraph.analysis.execution.tasks import NOTHING, RankedTasks
 from mpkgraph.catalog import DEFAULT
 from mpkgraph.errors import GraphReadError
+from mpkgraph.mirage.absent_workers import absent_workers
 from mpkgraph.model.graph import TaskGraph
 from mpkgraph.model.operator import Operator, OperatorSet
 from mpkgraph.model.record import PipelineRecord
@@ -60,6 +61,8 @@ class Hang:
     num_events: int
     num_complete: int | None
     unfinished: tuple[Unfinished, ...]
+    absent: range | None = None
+    """Workers that never started, where the counters show that."""
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -79,7 +82,13 @@ class Hang:
                 f"({x.num_tasks} in all)"
                 for x in self.unfinished[:MAX_OPERATORS]
             ]
-            if self.planned is None and self.unfinished:
+            if self.absent is not None:
+                found.append(
+                    f"These are all tasks of workers {self.absent[0]} to {self.absent[-1]}, which "
+                    "never started: schedulers were placed on their SMs first, as happens when "
+                    "the launch is queued behind other work. Call torch.cuda.synchronize() first"
+                )
+            elif self.planned is None and self.unfinished:
                 found.append("The graph itself would end: a kernel of these operators does not")
         return tuple(found)
 
@@ -105,6 +114,7 @@ class Hang:
             "num_events": self.num_events,
             "num_complete": self.num_complete,
             "unfinished": [x.to_json() for x in self.unfinished],
+            "absent_workers": None if self.absent is None else list(self.absent),
             "lines": list(self.lines),
         }
 
@@ -140,6 +150,7 @@ def diagnose_hang(
         num_events=graph.num_events,
         num_complete=int(complete.sum()),
         unfinished=_unfinished(graph, record, counted, complete),
+        absent=absent_workers(graph, counted, num_workers, num_schedulers),
     )
 
 

@@ -80,6 +80,7 @@ def test_options_are_taken_out():
         "sanitize": None,
         "measure": None,
         "no_poison": False,
+        "poison_shared": False,
         "no_kernel_cache": False,
         "other": 1,
     }

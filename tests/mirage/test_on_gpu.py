@@ -19,6 +19,8 @@ pytestmark = [
     ),
 ]
 
+HOME = os.environ.get("MIRAGE_HOME", "")
+"""Read here: commands of tests run without it."""
 EXAMPLES = ("rmsnorm", "fork", "join", "diamond", "residual", "qwen3_mlp")
 BAD = """
 from mpkgraph.pipeline import TensorSpec
@@ -44,12 +46,11 @@ def two_writers(kernel):
 
 @pytest.fixture
 def on_gpu(mpkgraph, monkeypatch, tmp_path):
-    home = os.environ["MIRAGE_HOME"]
     monkeypatch.chdir(tmp_path)
     Path("bad.py").write_text(BAD, encoding="utf-8")
 
-    def call(*arguments):
-        return mpkgraph(*arguments, "--mirage-home", home)
+    def call(command, *arguments):
+        return mpkgraph(command, "--mirage-home", HOME, *arguments)
 
     return call
 
@@ -66,6 +67,50 @@ def test_a_kernel_that_does_not_end(on_gpu):
     assert result.code == 1
     assert "MPK411" in result.out
     assert "a kernel of these operators does not" in result.out
+
+
+def test_a_decoder(on_gpu):
+    """Of two layers, launched often: begins each time with memory that says nothing."""
+    script = ROOT / "examples" / "qwen3.py"
+    model = ("--", "--size", "0.6B", "--layers", "2")
+    result = on_gpu("verify", script, "--run", "gpu", "--repeat", "20", *model)
+    assert result.code == 0, result.out + result.err
+    assert "further run" not in result.out
+
+
+def test_shared_memory_that_nobody_wrote(on_gpu):
+    """Hopper's attention multiplies rows of V by zero that it has not loaded."""
+    script = ROOT / "examples" / "qwen3.py"
+    model = ("--", "--size", "0.6B", "--layers", "1")
+    result = on_gpu("verify", script, "--run", "gpu", "--poison-shared", *model)
+    assert result.code == 1
+    assert "shared memory was full of NaN" in result.out
+
+
+LOADS = """
+import sys
+from pathlib import Path
+
+from mirage.mpk.persistent_kernel import PersistentKernel
+
+made = Path(__file__).with_name("out")
+PersistentKernel.compile = lambda kernel, **_: kernel.load_mpk_kernel(str(made))
+sys.path.insert(0, {examples!r})
+import rmsnorm
+
+rmsnorm.main()
+"""
+
+
+def test_a_kernel_that_was_compiled_before(on_gpu):
+    examples = ROOT / "examples"
+    made = on_gpu(
+        "compile", examples / "rmsnorm.py", "--backend", "mirage", "--kernel", "-o", "out"
+    )
+    assert made.code == 0, made.err
+    Path("loads.py").write_text(LOADS.format(examples=str(examples)), encoding="utf-8")
+    result = on_gpu("verify", "loads.py", "--run", "gpu", "--repeat", "3")
+    assert result.code == 0, result.out + result.err
 
 
 def test_a_race(on_gpu):

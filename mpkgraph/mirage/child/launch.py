@@ -32,6 +32,8 @@ TORCH_TYPES = {
 """torch's types by Mirage's names, where they differ."""
 NAN_BYTE = 0xFF
 """Every byte so is a NaN in every float type, and -1 in every integer."""
+NAN_WORD = -1
+"""Four such bytes."""
 MAX_PLACES = 4096
 """Elements that differ between runs are listed up to so many a tensor."""
 PROFILER_ENTRIES = 3000 * 128
@@ -186,18 +188,35 @@ class _Run:
         self._save("inputs", {**values, **meta})
 
     def prepare(self, number: int) -> None:
-        """Everything as it was; what is only written is NaN (integers -1)."""
+        """Everything as it was; what is only written is NaN (integers -1).
+
+        Then the GPU is idle: Mirage's workers and schedulers wait for the same event on two
+        streams. Behind other work the schedulers may be first, and no worker fits on their SMs.
+        """
         if number:
             for name, value in self._before.items():
                 self._attached[name].copy_(value)
-        if not self._is_poisoned:
-            return
-        for name in self._poisoned:
-            _bytes(self._torch, self._attached[name]).fill_(NAN_BYTE)
-        for pointer, size, _ in self._buffers().values():
-            if self._library is not None:
-                self._library.mpkgraph_fill(pointer, NAN_BYTE, size)
+        if self._is_poisoned:
+            for name in self._poisoned:
+                _bytes(self._torch, self._attached[name]).fill_(NAN_BYTE)
+            for pointer, size, _ in self._buffers().values():
+                if self._library is not None:
+                    self._library.mpkgraph_fill(pointer, NAN_BYTE, size)
+            self._fill_shared()
         self._torch.cuda.synchronize()
+
+    def _fill_shared(self) -> None:
+        """Last: the L1 cache of what ran before is where shared memory will be, NaN and all."""
+        if self._library is None:
+            return
+        word = NAN_WORD if self._options.get("poison_shared") else 0
+        status = self._library.mpkgraph_fill_shared(word)
+        if status:
+            self._channel.send(
+                "note",
+                text="shared memory could not be filled before the launch (CUDA error "
+                f"{status}): it holds what was there",
+            )
 
     def finish(self, number: int) -> None:
         values = {name: x.detach().clone() for name, x in self._attached.items()}
@@ -230,6 +249,7 @@ class _Run:
             differing=self._differing,
             poisoned=sorted({*self._poisoned, *self._buffers()}) if self._is_poisoned else [],
             buffers=sorted(self._buffers()),
+            poison_shared=self._is_poisoned and bool(self._options.get("poison_shared")),
             device=self._torch.cuda.get_device_name(0),
             profile=None if file is None else str(file),
         )
