@@ -47,7 +47,7 @@ def absent_workers(
 
 def _could_run(tasks: RankedTasks, counted: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     complete = counted >= tasks.needed
-    ready = tasks.is_run.copy()
+    ready: npt.NDArray[np.bool_] = tasks.is_run.copy()
     waits = tasks.dependents != NOTHING
     np.logical_and(ready, ~waits | complete[tasks.dependents], out=ready)
     return ready
