@@ -71,6 +71,11 @@ def run_verify_gpu(request: VerifyRequest, run: RunRequest, gpu: GpuRequest, out
     reports = check_gpu_run(outcome, request.sources[0], limits_of(run))
     if run.save is not None:
         save_gpu_run(Path(run.save), outcome, reports)
+    if request.html is not None:
+        from mpkgraph.analysis.verify.subjects import context_of
+        from mpkgraph.cli.verify_page import run_page
+
+        run_page(request, [context_of(x.graph, x.record) for x in outcome.graphs], reports)
     if gpu.measure is not None:
         _keep_profile(outcome, gpu.measure)
     code = render_reports(reports, output)

@@ -34,6 +34,10 @@ def run_pipelines(request: VerifyRequest, run: RunRequest, output: Output) -> in
     from mpkgraph.reference.validation.stored import is_saved
 
     if len(request.sources) == 1 and run.against is not None and is_saved(request.sources[0]):
+        if request.html is not None:
+            raise UsageError(
+                "saved tensors tell no tasks", remedy="Leave --html out, or name the pipeline"
+            )
         from mpkgraph.reference.validation.between import compare_saved
 
         return render_reports(
@@ -59,6 +63,10 @@ def run_pipelines(request: VerifyRequest, run: RunRequest, output: Output) -> in
             save_run(Path(run.save), validation, report)
         if run.heat_map is not None:
             _draw(Path(run.heat_map), report)
+    if request.html is not None:
+        from mpkgraph.cli.verify_page import run_page
+
+        run_page(request, pipelines[0].ranks, reports)
     code = render_reports(reports, output)
     # A script's own assertions are part of the verdict
     return WRONG if sources.late_errors else code
@@ -163,6 +171,8 @@ def _aliases(texts: Sequence[str]) -> dict[str, str]:
 def _reduce(
     pipelines: Sequence[Pipeline], run: RunRequest, request: VerifyRequest, output: Output
 ) -> int:
+    if request.html is not None:
+        raise UsageError("--reduce draws no page", remedy="Leave --html out")
     if len(pipelines) != 1:
         raise UsageError("--reduce is for one pipeline", remedy="Name that one alone")
     from mpkgraph.reference.validation.reduce import reduce_pipeline

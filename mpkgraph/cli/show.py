@@ -124,7 +124,8 @@ from mpkgraph.cli.seconds import Seconds
     multiple=True,
     type=NamedPath(dir_okay=False),
     metavar="FILE",
-    help="Colour the page by a value or category for each task (JSON, see the docs). Repeatable.",
+    help="Colour the page by a run (what `verify --run --json` wrote), or by a value or category "
+    "for each task (JSON, see the docs). Repeatable.",
 )
 @click.option(
     "-x",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mpkgraph.cli.loading import Loaded, LoadOptions, load, load_one
 from mpkgraph.cli.request import ShowRequest
@@ -18,12 +18,21 @@ if TYPE_CHECKING:
 def run_page(request: ShowRequest, options: LoadOptions, schedule: Schedule | None = None) -> None:
     """Write the page that is asked for, coloured by a schedule too when there is one."""
     from mpkgraph.analysis.context import GraphContext
-    from mpkgraph.analysis.page import make_page, read_overlays
+    from mpkgraph.analysis.page import make_page, parse_overlays
+    from mpkgraph.analysis.page.overlay_file import read_document
+    from mpkgraph.analysis.page.run import is_run, run_overlays
     from mpkgraph.cli.show_run import wrote
     from mpkgraph.render.html import save_page
 
     # A file that is no overlay is said before a large graph is read
-    overlays: list[Overlay] = [x for path in request.overlay for x in read_overlays(path)]
+    overlays: list[Overlay] = []
+    runs: list[tuple[str, Any]] = []
+    for path in request.overlay:
+        document = read_document(path)
+        if is_run(document):
+            runs.append((path, document))
+        else:
+            overlays += parse_overlays(document, path)
     target = request.html or ""
     if any(Path(target).exists() and Path(target).samefile(path) for path in request.overlay):
         raise UsageError(
@@ -31,6 +40,14 @@ def run_page(request: ShowRequest, options: LoadOptions, schedule: Schedule | No
         )
     loaded = load_one(options, "a page")
     record = loaded.record
+    if runs:
+        from mpkgraph.io.graph_hash import graph_sha256
+
+        text = graph_sha256(loaded.graph)
+        for path, document in reversed(runs):
+            overlays[:0] = run_overlays(
+                document, loaded.operators, loaded.graph.rank, text, where=path
+            )
     if schedule is not None:
         from mpkgraph.analysis.page.schedule import schedule_overlays
 

@@ -71,6 +71,13 @@ SEVERITIES = ("error", "warning", "advice")
     type=NamedPath(file_okay=False),
     help="Draw the tiles that findings are about into this folder (SVG).",
 )
+@click.option(
+    "--html",
+    "html",
+    metavar="FILE",
+    type=NamedPath(dir_okay=False),
+    help="Write one HTML page of the graph, coloured by the findings; with --run by errors.",
+)
 @click.option("--explain", metavar="RULE", help="Say what a rule finds and why, and draw it.")
 @click.option("--list-rules", is_flag=True, help="List all rules.")
 @run_options

@@ -18,6 +18,7 @@ class VerifyRequest(ReportRequest):
     baseline: str | None
     write_baseline: str | None
     tiles: str | None
+    html: str | None
     explain: str | None
     list_rules: bool
 

@@ -8,13 +8,14 @@ from typing import cast
 import click
 
 from mpkgraph.analysis.verify.baseline import Baseline, save_baseline
-from mpkgraph.analysis.verify.report import CheckedPipeline, VerifyReport, check
+from mpkgraph.analysis.verify.report import CheckedPipeline, Pipeline, VerifyReport, check
 from mpkgraph.analysis.verify.rule import Severity
 from mpkgraph.analysis.verify.run import Suppress, find_rules, select_rules
 from mpkgraph.analysis.verify.suppression import InlineComments, SuppressedAt
 from mpkgraph.cli.gpu_options import GpuRequest
 from mpkgraph.cli.output import Output
 from mpkgraph.cli.run_options import RunRequest
+from mpkgraph.cli.verify_page import check_page, findings_page
 from mpkgraph.cli.verify_request import VerifyRequest
 from mpkgraph.cli.verify_sources import SourceReader
 from mpkgraph.errors import UsageError
@@ -43,6 +44,7 @@ def run_verify(
         list_tasks(request, output)
         return 0
     _check_overwrite(request)
+    check_page(request)
     if run is not None and gpu is not None and gpu.is_asked:
         from mpkgraph.cli.gpu_verify import run_verify_gpu
 
@@ -72,10 +74,13 @@ def _report(request: VerifyRequest) -> VerifyReport:
             ways.append(known)
     sources = SourceReader(request)
     checked: list[CheckedPipeline] = []
+    pipelines: list[Pipeline] = []
     num_drawn = 0
     for pipeline in sources.pipelines():
         found = check(pipeline, select=request.selected, ignore=request.ignored, suppress=ways)
         checked.append(found)
+        if request.html is not None:
+            pipelines.append(pipeline)
         if request.tiles is not None:
             from mpkgraph.cli.verify_tiles import draw_findings
 
@@ -83,6 +88,8 @@ def _report(request: VerifyRequest) -> VerifyReport:
     if request.tiles is not None:
         what = "1 picture" if num_drawn == 1 else f"{num_drawn} pictures"
         click.echo(f"wrote {what} to {printable(request.tiles)}", err=True)
+    if request.html is not None:
+        findings_page(request, list(zip(pipelines, checked, strict=True)))
     unused = [f"--suppress {x.text} suppresses nothing" for x in options if not x.is_used]
     return VerifyReport(
         tuple(checked),

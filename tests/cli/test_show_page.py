@@ -128,3 +128,34 @@ def test_a_folder_and_a_file_are_compared_by_rank(mpkgraph, example, tmp_path):
         title = decode(target.read_bytes()).header["overlays"][0]["title"]
         rank = 1 if left.is_dir() else 0
         assert title == f"Against decoder/task_graph_rank{rank}.json"
+
+
+def test_verify_writes_the_page_of_its_findings(mpkgraph, tmp_path):
+    graph = goldens.get("bad/war_buffer_reuse-cc90").graph_path
+    target, shown = tmp_path / "verified.html", tmp_path / "shown.html"
+    result = mpkgraph("verify", graph, "--html", target)
+    assert result.code == 1
+    assert "MPK202" in result.out
+    assert f"wrote {target}" in result.err
+    assert mpkgraph("show", graph, "--html", shown, "--findings").code == 0
+    found, wanted = decode(target.read_bytes()), decode(shown.read_bytes())
+    items = [x["overlays"][0]["items"] for x in (found.header, wanted.header)]
+    assert items[0] == [x for x in items[1] if x in items[0]]
+    assert "MPK202" in items[0][0]["title"]
+    left_out = mpkgraph("verify", graph, "--html", target, "--ignore", "MPK202")
+    assert left_out.code == 0
+    assert "MPK202" not in str(decode(target.read_bytes()).header["overlays"])
+
+
+def test_the_page_is_of_the_rank_with_findings(mpkgraph, example, tmp_path):
+    target = tmp_path / "page.html"
+    assert mpkgraph("verify", example.parent, "--html", target, "--rank", 1).code in {0, 1}
+    assert decode(target.read_bytes()).header["rank"] == 1
+
+
+def test_reports_that_are_no_overlays_say_what_to_do(mpkgraph, example, tmp_path):
+    report = tmp_path / "report.json"
+    mpkgraph("verify", example, "--json", "-o", report)
+    result = mpkgraph("show", example, "--html", tmp_path / "x.html", "--overlay", report)
+    assert result.code == 3
+    assert "--findings colours a page" in result.err

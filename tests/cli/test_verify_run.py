@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 
 from mpkgraph.cli.main import run  # noqa: E402
 from tests import goldens  # noqa: E402
+from tests.render.html.decoded import decode  # noqa: E402
 
 SCRIPT = """
 import torch
@@ -362,3 +363,36 @@ def test_task_types_are_listed(capsys):
     assert code == 0
     assert "TASK_LINEAR_SM100" in {x["task_type"] for x in listed["executable"]}
     assert run(["verify", "x.json", "--list-tasks"]) == 2
+
+
+def test_errors_colour_a_page_now_and_from_the_saved_run(script, tmp_path, capsys):
+    page, saved, later = (tmp_path / x for x in ("page.html", "run.json", "later.html"))
+    out = tmp_path / "out"
+    source = script(grid=6)
+    assert run(["verify", source, "--run", "--html", str(page), "--json", "-o", str(saved)]) == 1
+    assert f"wrote {page}" in capsys.readouterr().err
+    assert run(["compile", source, "-o", str(out)]) == 0
+    assert run(["show", str(out), "--html", str(later), "--overlay", str(saved)]) == 0
+    now, then = decode(page.read_bytes()), decode(later.read_bytes())
+    assert now.header["overlays"] == then.header["overlays"]
+    assert [x["name"] for x in now.header["overlays"]] == ["run", "error", "wrong"]
+    assert now.header["title"] == source
+    (item,) = now.header["overlays"][0]["items"]
+    assert item["title"] == "first wrong: out · linear_swapAB_hopper"
+    assert "MPK101" in item["text"]
+    other = tmp_path / "other"
+    assert run(["compile", script(grid=8, name="other.py"), "-o", str(other)]) == 0
+    assert run(["show", str(other), "--html", str(later), "--overlay", str(saved)]) == 2
+    assert "the run was of another graph" in capsys.readouterr().err
+
+
+def test_a_page_does_not_fit_everything(script, tmp_path, capsys):
+    source, page = script(), str(tmp_path / "page.html")
+    several = ["verify", source, script(name="b.py"), "--run", "--html", page]
+    assert run(several) == 2
+    assert "a page is of one pipeline" in capsys.readouterr().err
+    assert run(["verify", source, "--html", source]) == 2
+    assert "would overwrite a source" in capsys.readouterr().err
+    assert run(["verify", source, "--html", page, "-o", page]) == 2
+    assert "name one file" in capsys.readouterr().err
+    assert not (tmp_path / "page.html").exists()

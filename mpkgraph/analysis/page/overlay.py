@@ -22,7 +22,9 @@ SCHEMA: Final = "mpkgraph-overlay/1"
 Kind = Literal["value", "category"]
 Scale = Literal["linear", "log"]
 
-ROLES: Final = ("error", "warning", "advice", "good", "added", "removed", "changed", "same")
+ROLES: Final = (
+    "error", "warning", "advice", "good", "broken", "added", "removed", "changed", "same",
+)  # fmt: skip
 """What a category may mean; the page has a colour for each that is told apart in light and dark.
 Categories without a role get colours of their own."""
 RESERVED: Final = ("kind", "type", "operator", "level", "variant", "layer", "worker", "none")

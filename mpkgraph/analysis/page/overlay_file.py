@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import orjson
@@ -13,6 +13,12 @@ from mpkgraph.analysis.page.overlay import SCHEMA, Category, Overlay, OverlayIte
 from mpkgraph.errors import GraphReadError, UsageError
 
 Found = TypeVar("Found")
+OTHER_FORMS: Final = {
+    "mpkgraph-verify/1": "--findings colours a page by what verify finds",
+    "mpkgraph-diff/1": "--against LEFT colours a page by what differs",
+    "mpkgraph-show/1": "--schedule colours a page by simulated times",
+}
+"""What else of ours could be taken for an overlay, and what to do instead."""
 _NUMBER = (int, float)
 
 
@@ -21,6 +27,11 @@ def read_overlays(path: str | os.PathLike[str]) -> tuple[Overlay, ...]:
 
     Raises GraphReadError when it can't be read or is no such file.
     """
+    return parse_overlays(read_document(path), os.fspath(path))
+
+
+def read_document(path: str | os.PathLike[str]) -> Any:
+    """A JSON file. Raises GraphReadError when it can't be read or is none."""
     name = os.fspath(path)
     try:
         data = Path(path).read_bytes()
@@ -29,10 +40,9 @@ def read_overlays(path: str | os.PathLike[str]) -> tuple[Overlay, ...]:
             f"can't be read: {error.strerror or error}", where=name, remedy="Check the path"
         ) from error
     try:
-        document = orjson.loads(data)
+        return orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise GraphReadError(f"is no JSON: {error}", where=name) from error
-    return parse_overlays(document, name)
 
 
 def parse_overlays(document: Any, where: str = "overlay") -> tuple[Overlay, ...]:
@@ -49,7 +59,9 @@ def parse_overlays(document: Any, where: str = "overlay") -> tuple[Overlay, ...]
         raise GraphReadError(
             f"is no overlay: schema is {_shown(schema)}, not {SCHEMA!r}",
             where=where,
-            remedy="docs/reference/overlay.md tells the form",
+            remedy=OTHER_FORMS.get(schema, "docs/reference/overlay.md tells the form")
+            if isinstance(schema, str)
+            else "docs/reference/overlay.md tells the form",
         )
     rows = _list(document, "overlays", dict, where)
     found = tuple(_overlay(row, f"{where}: overlays[{i}]") for i, row in enumerate(rows))

@@ -60,11 +60,13 @@ def make_page(
     overlays: Sequence[Overlay] = (),
     *,
     notes: Sequence[str] = (),
+    title: str | None = None,
 ) -> Page:
     """The page of one rank's graph.
 
-    `record` is the one that the operators are from, for the user's lines. Raises UsageError for
-    overlays of one name, SelectionError for one that does not fit the graph.
+    `record` is the one that the operators are from, for the user's lines; `title` is what a graph
+    without a file is called. Raises UsageError for overlays of one name, SelectionError for one
+    that does not fit the graph.
     """
     graph = context.graph
     for overlay in overlays:
@@ -76,7 +78,7 @@ def make_page(
     layout = lay_out(context.operators.operators, context.operator_edges)
     order = TaskOrder.of(context)
     columns = graph_columns(context, order)
-    title = page_title(graph.source.path)
+    title = title or page_title(graph.source.path)
     header = {
         "title": title,
         "rank": graph.rank,

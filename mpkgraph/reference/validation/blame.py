@@ -12,15 +12,14 @@ import torch
 
 from mpkgraph.analysis.verify.finding import Finding, TaskRef
 from mpkgraph.model.operator import Grid, InputMap
-from mpkgraph.reference.interpreter.buffer import Buffer, OutsideError
 from mpkgraph.reference.interpreter.memory import TensorShape
 from mpkgraph.reference.interpreter.operators import OperatorPlan, SlotPlan
 from mpkgraph.reference.interpreter.program import Program, RankProgram
 from mpkgraph.reference.interpreter.run import RunResult
 from mpkgraph.reference.validation.patterns import element_pattern, tile_pattern
+from mpkgraph.reference.validation.writers import NOBODY, last_writers, writers_of
 
 MAX_TASKS_SHOWN = 8
-NOBODY = -1
 
 
 @dataclass(frozen=True)
@@ -146,22 +145,16 @@ class _Blamer:
         self.result = result
         self.wrong = wrong
         self.rank: RankProgram = program.ranks[wrong.position]
-        self.start = int(program.tasks.starts[wrong.position])
         size = wrong.shape.num_elements
         self.flat = torch.zeros(size, dtype=torch.bool)
         self._strided(self.flat).copy_(wrong.mask)
-        self.writers = [
-            (plan, slot)
-            for plan in self.rank.plans
-            for slot in plan.slots
-            if (slot.is_output or slot.effect.writes) and wrong.shape.name in slot.base_ptrs
-        ]
+        self.writers = writers_of(program, wrong.position, wrong.shape.name)
 
     def _strided(self, flat: Any) -> Any:
         return flat.as_strided(self.wrong.shape.dims, self.wrong.shape.strides, 0)
 
     def blame(self) -> Blame:
-        owners = self._owners()
+        owners = last_writers(self.program, self.result, self.wrong.position, self.wrong.shape)
         concerned = owners[self.flat]
         found, counts = torch.unique(concerned, return_counts=True)
         per_task = dict(zip(found.tolist(), counts.tolist(), strict=True))
@@ -178,33 +171,6 @@ class _Blamer:
         else:
             return self._nobody(outside)
         return self._told(operator, intended, per_task, outside)
-
-    def _owners(self) -> Any:
-        """By element (memory order) the task that wrote it last, as far as tiles tell."""
-        owners = torch.full((len(self.flat),), NOBODY, dtype=torch.int64)
-        buffer = Buffer(
-            self.wrong.shape.name, "int64", owners.numel() * 8, owners.view(torch.uint8)
-        )
-        steps: list[tuple[int, int, OperatorPlan, SlotPlan, int]] = []
-        for number, (plan, slot) in enumerate(self.writers):
-            for place, task in enumerate(plan.operator.task_ids.tolist()):
-                ran = int(self.result.places[self.start + task])
-                if ran >= 0:
-                    steps.append((ran, number, plan, slot, place))
-        size = self._itemsize
-        for _, _, plan, slot, place in sorted(steps, key=lambda x: x[:2]):
-            layout = plan.layout(slot, place)
-            if layout.base_ptr != self.wrong.shape.name or layout.is_null:
-                continue
-            offset, rest = divmod(int(slot.offsets[place]), size)
-            if rest:
-                continue
-            try:
-                view = buffer.view(layout.dims, layout.strides, offset * 8)
-            except OutsideError:
-                continue
-            view.fill_(int(plan.operator.task_ids[place]))
-        return owners
 
     @property
     def _itemsize(self) -> int:

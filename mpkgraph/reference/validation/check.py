@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -25,6 +25,7 @@ from mpkgraph.reference.interpreter.unknown import Unexecuted, unexecuted
 from mpkgraph.reference.interpreter.whole import Reference, run_whole
 from mpkgraph.reference.validation.blame import Blame, Wrong, blame
 from mpkgraph.reference.validation.compare import compare, mismatches, size_of
+from mpkgraph.reference.validation.error_map import MAX_MAPPED, TaskErrors, task_errors
 from mpkgraph.reference.validation.limits import GivenLimits, Limits, default_limits
 from mpkgraph.reference.validation.result import RunOutcome, TensorVerdict, Unchecked
 
@@ -118,8 +119,15 @@ class Checker:
             self._rank(position, memories, expected, result.unexecuted, verdicts, unchecked)
         found = None
         first = self._first_wrong(verdicts)
-        if first is not None:
-            found = self._blame(first, result, memories, expected)
+        errors: list[TaskErrors] = []
+        for verdict in sorted((x for x in verdicts if not x.passes), key=lambda x: x is not first):
+            if verdict is not first and math.prod(verdict.shape) > MAX_MAPPED:
+                errors.append(TaskErrors.unmapped(verdict.rank, verdict.name))
+                continue
+            wrong = self._wrong(verdict, memories, expected)
+            errors.append(task_errors(self.program, result, wrong))
+            if verdict is first:
+                found = self._blame(result, wrong)
         related: tuple[Finding, ...] = ()
         if found is None and (result.faults or result.hang):
             related = self._of_faults(result)
@@ -133,6 +141,7 @@ class Checker:
             faults=result.faults,
             hang=result.hang,
             blame=found,
+            task_errors=tuple(errors),
             findings=related,
         )
 
@@ -235,15 +244,16 @@ class Checker:
         wrong = [x for x in verdicts if not x.passes]
         return min(wrong, key=lambda x: (places[x.rank, x.name], x.rank), default=None)
 
-    def _blame(
+    def _blame(self, result: RunResult, wrong: Wrong) -> Blame:
+        found = blame(self.program, result, wrong)
+        return replace(found, findings=self._related(found))
+
+    def _wrong(
         self,
         verdict: TensorVerdict,
-        result: RunResult,
         memories: Sequence[RankMemory],
         expected: Expected,
-    ) -> Blame:
-        from dataclasses import replace
-
+    ) -> Wrong:
         position = next(i for i, x in enumerate(self.program.ranks) if x.rank == verdict.rank)
         rank = self.program.ranks[position]
         shape = rank.shapes[verdict.name]
@@ -258,7 +268,7 @@ class Checker:
         error[both] = 0.0
         if holes is not None:
             error[holes] = math.inf
-        wrong = Wrong(
+        return Wrong(
             position=position,
             shape=shape,
             mask=mismatches(value, right, verdict.limits, holes),
@@ -271,8 +281,6 @@ class Checker:
                 if (slot.is_output or slot.effect.writes) and verdict.name in slot.base_ptrs
             ],
         )
-        found = blame(self.program, result, wrong)
-        return replace(found, findings=self._related(found))
 
     def _related(self, found: Blame) -> tuple[Finding, ...]:
         """Findings of the blamed operator or tensor, the closest and worst first."""

@@ -12,6 +12,7 @@ from mpkgraph.reference.interpreter.faults import Fault
 from mpkgraph.reference.interpreter.unknown import Skipped
 from mpkgraph.reference.validation.blame import Blame
 from mpkgraph.reference.validation.compare import Difference
+from mpkgraph.reference.validation.error_map import TaskErrors
 from mpkgraph.reference.validation.limits import Limits
 
 SCHEMA = "mpkgraph-run/1"
@@ -79,6 +80,8 @@ class RunOutcome:
     faults: tuple[Fault, ...] = ()
     hang: Hang | None = None
     blame: Blame | None = None
+    task_errors: tuple[TaskErrors, ...] = ()
+    """Of each wrong tensor the tasks behind its wrong elements; the blamed tensor first."""
     findings: tuple[Finding, ...] = ()
     """What static verify says of a hang or fault, where no tensor is to blame."""
 
@@ -103,6 +106,7 @@ class RunOutcome:
             "findings": [x.to_json() for x in self.findings],
             "tensors": [x.to_json() for x in self.verdicts],
             "unchecked": [x.to_json() for x in self.unchecked],
+            "task_errors": [x.to_json() for x in self.task_errors],
         }
 
 

@@ -8,7 +8,7 @@ const PALETTE = [
 // `same` is NOTHING: what did not change is to stand back
 const ROLES = {
   error: "#e5484d", warning: "#f5a623", advice: "#5b9bf3", good: "#46a758", added: "#46a758",
-  removed: "#e5484d", changed: "#f5a623", same: "#a0a0a1",
+  removed: "#e5484d", changed: "#f5a623", same: "#a0a0a1", broken: "#8e4ec6",
 };
 const SEQUENTIAL = ["#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#addc30", "#fde725"];
 const DIVERGING = ["#1f6fd0", "#6aa5e6", "#b8d2ef", "#dcdcdc", "#f2c9a4", "#e8924d", "#c2410c"];
