@@ -23,13 +23,13 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -166,14 +166,13 @@ class Reader:
         return bytes_.getvalue().decode()
 
     def _pytest(self, arguments: list[str]) -> str:
-        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
-        if not entry_points(group="pytest11", name="mpkgraph"):
-            command += ["-p", "mpkgraph.pytest_plugin"]
+        command = [sys.executable, "-m", "pytest", "-p", "mpkgraph.pytest_plugin"]
         done = subprocess.run(
             [*command, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},  # which takes a second
             check=False,
         )
         self.code = done.returncode

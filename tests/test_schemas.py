@@ -31,19 +31,17 @@ NOT_PRINTED = {
 
 COMMANDS = f"""
 show {GRAPH}
-show examples/decoder
-show {GRAPH} --workers 16
-show {GRAPH} --task 0,1,41,360-
+show examples/decoder --workers 16
+show {GRAPH} --task 0,1,41,363
 show {GRAPH} --event 0-6
-show {GRAPH} --operator all
-show {GRAPH} --tensor '*_out'
-show {GRAPH} --list tasks
-show {GRAPH} --list slots --operator 0-9
+show {GRAPH} --operator 0-5
+show {GRAPH} --tensor rmsnorm_out
+show {GRAPH} --list tasks --operator 0-4
+show {GRAPH} --list slots --operator 0-2
 show {GRAPH} --list events
 show {GRAPH} --list operators
 show {GRAPH} --list tensors
 show {GRAPH} --path 3 41 --all-paths --limit 3
-show {GRAPH} --path 41 3
 show {GRAPH} --task 41 --hops 2
 show examples/decoder --schedule --what-if events=split
 show {GRAPH} --schedule --workers 4 --schedulers 1
@@ -60,7 +58,6 @@ diff examples/decoder --ranks 0 1 --findings
 diff broken.py:build broken.py:build --left-set blocks=6 --right-set blocks=8 --findings --makespan
 diff examples/fork.py:build examples/join.py:build
 diff examples/fork.py:build examples/fork.py:build
-verify broken.py:build --sweep blocks=0,6 -j 1
 """
 BROKEN = """
 from mpkgraph.pipeline import TensorSpec
