@@ -5,6 +5,7 @@ Each directive makes Markdown and lets MyST parse it, so that links and code loo
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import pkgutil
@@ -63,7 +64,8 @@ def errors(_: str) -> str:
     """Every class of error that a user can cause."""
     for module in pkgutil.walk_packages(mpkgraph.__path__, "mpkgraph."):
         if ".child" not in module.name and not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
+            with contextlib.suppress(ImportError):  # torch and others may be missing; no error is
+                importlib.import_module(module.name)
     rows = [
         (
             f"`{x.__module__}.{x.__qualname__}`",
