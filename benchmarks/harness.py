@@ -176,7 +176,10 @@ def machine_facts(packages: Sequence[str]) -> Iterator[str]:
     yield f"{_cpu_model()}, {num_usable_cores()} cores"
     yield f"{platform.system()} {platform.machine()}"
     yield f"{platform.python_implementation()} {platform.python_version()}"
-    yield ", ".join(f"{name} {package_version(name)}" for name in packages)
+    if packages:
+        yield ", ".join(f"{name} {package_version(name)}" for name in packages)
+    if os.getloadavg()[0] > num_usable_cores() + 1:
+        yield "other programs were running"
 
 
 def num_usable_cores() -> int:

@@ -8,7 +8,6 @@ memory.
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import sys
 import tempfile
@@ -23,7 +22,6 @@ from benchmarks.harness import (
     Subject,
     machine_facts,
     measure_in_turns,
-    num_usable_cores,
 )
 from benchmarks.report import (
     Table,
@@ -78,8 +76,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(prefix="mpkgraph-bench-") as folder:
         tables = list(_measure_all(options, Path(folder)))
     facts = list(machine_facts(PACKAGES))
-    if os.getloadavg()[0] > num_usable_cores() + 1:
-        facts.append("other programs were running")
     print("; ".join(facts))
     if options.write_docs:
         write_between_marks(DOCUMENT, markdown(tables, facts))

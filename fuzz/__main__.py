@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print_table(total)
     if options.write_docs:
         facts = [*machine_facts(()), f"atheris {_version(options.python)}"]
-        write_between_marks(DOCUMENT, markdown([total], [x for x in facts if x]))
+        write_between_marks(DOCUMENT, markdown([total], facts))
     return int(failed)
 
 

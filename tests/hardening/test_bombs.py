@@ -30,16 +30,12 @@ def _nested(_graph: bytes) -> list[bytes]:
     return [b'{"x": ', *[b"[" * BLOCK] * (LARGE_BYTES // BLOCK)]
 
 
-def _digits(_graph: bytes) -> list[bytes]:
-    return [b'{"all_events": [{"event_type": ', *[b"9" * BLOCK] * (LARGE_BYTES // BLOCK), b"}]}"]
-
-
-BOMBS = {"blanks": _blanks, "name": _long_name, "nested": _nested, "digits": _digits}
+BOMBS = {"blanks": _blanks, "name": _long_name, "nested": _nested}
 
 
 @pytest.mark.parametrize(
     ("bomb", "packing"),
-    [("blanks", "gzip"), ("name", "zstd"), ("nested", "zstd"), ("digits", "zstd")],
+    [("blanks", "zstd"), ("name", "gzip"), ("nested", "zstd")],
 )
 def test_memory_is_bounded(bomb, packing, small, tmp_path, monkeypatch):
     monkeypatch.setenv("MPKGRAPH_CACHE_DIR", str(tmp_path / "cache"))

@@ -11,7 +11,7 @@ import pytest
 from fuzz import command
 from fuzz.targets import NAMES
 
-NUM_SEEDS, NUM_RANDOM = 12, 8
+NUM_SEEDS, NUM_RANDOM = 10, 4
 
 
 @pytest.fixture(scope="session", autouse=True)
