@@ -78,3 +78,20 @@ def test_events_that_point_far_take_no_memory(
     others = [str(small.graph)] if command == "diff" else []
     assert run([command, str(path), *others, "--no-cache"]) in (0, 1)
     assert "out of memory" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"{'descr': '<u8', 'fortran_order': False\0\0",
+        b"{'descr': (((",
+        b'"""',
+        b"{1: \x80",
+        b"(" * 110,
+    ],
+)
+def test_arrays_whose_header_is_no_python(header, small, refuse, tmp_path):
+    path = tmp_path / "x.npy"
+    text = header.ljust(118)
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(64))
+    assert "x.npy" in refuse("show", small.graph, "--schedule", "--profile", path, codes=(3,))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -98,7 +99,11 @@ def tensor_profile(words: npt.NDArray[np.uint64], path: str = "") -> Profile:
 def _load_array(path: str) -> Any:
     # `np.load` would take an archive of arrays too, and runs on into its errors
     with Path(path).open("rb") as stream:
-        return np.lib.format.read_array(stream, allow_pickle=False)
+        try:
+            return np.lib.format.read_array(stream, allow_pickle=False)
+        except (SyntaxError, TokenError, TypeError, RecursionError) as error:
+            # Its header is Python's text, which NumPy tokenizes when it can't be parsed
+            raise ValueError(str(error)) from None
 
 
 def _words(path: str) -> npt.NDArray[np.uint64]:
