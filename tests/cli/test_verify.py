@@ -453,8 +453,9 @@ def test_a_file_that_fails_leaves_no_output(mpkgraph, folder):
 
 
 def test_ranks_that_the_script_does_not_tell_apart(mpkgraph):
-    source = str(ROOT / "examples" / "rmsnorm.py") + ":build"
-    result = mpkgraph("verify", source, "--world-size", "2", "--all-ranks")
+    source = str(ROOT / "examples" / "qwen3.py") + ":build"
+    ranks = ("--world-size", "2", "--all-ranks", "--set", "layers=1")
+    result = mpkgraph("verify", source, *ranks)
     assert result.code == 3
     assert "compiled for 2 ranks, and is rank 0 in all" in result.err
     assert "leave out --all-ranks" in result.err
