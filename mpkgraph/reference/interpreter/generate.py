@@ -35,7 +35,7 @@ def large(
     """A large tensor that nobody writes, of memory that repeats; None for one that is not."""
     dtype = torch_type(shape.type_name)
     numbers = _numbers(role, dtype)
-    if num_bytes < LARGE_BYTES or numbers is None or not dtype.is_floating_point:
+    if numbers is None or not is_large(shape, num_bytes, role):
         return None
     key = f"{seed} {numbers} {dtype}"
 
@@ -46,6 +46,13 @@ def large(
 
     turn = _hash(_key(shape, role, seed, rank))
     return blocks.buffer(shape.name, shape.type_name, num_bytes, key, make, turn)
+
+
+def is_large(shape: TensorShape, num_bytes: int, role: TensorRole) -> bool:
+    """Whether a tensor that nobody writes is made of a block."""
+    dtype = torch_type(shape.type_name)
+    drawn = dtype.is_floating_point and _numbers(role, dtype) is not None
+    return bool(num_bytes >= LARGE_BYTES and drawn)
 
 
 def fill(

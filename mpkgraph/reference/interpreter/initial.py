@@ -13,10 +13,10 @@ from mpkgraph.errors import UsageError
 from mpkgraph.model.record import TensorCall
 from mpkgraph.reference.interpreter.buffer import Buffer, Content
 from mpkgraph.reference.interpreter.element_types import torch_type
-from mpkgraph.reference.interpreter.generate import fill, large
+from mpkgraph.reference.interpreter.generate import fill, is_large, large
 from mpkgraph.reference.interpreter.memory import RankMemory, TensorShape
 from mpkgraph.reference.interpreter.program import Program, RankProgram
-from mpkgraph.reference.interpreter.repeated import Blocks
+from mpkgraph.reference.interpreter.repeated import Blocks, can_map
 from mpkgraph.reference.interpreter.requests import Batch
 from mpkgraph.reference.interpreter.roles import TensorRole, tensor_roles
 from mpkgraph.reference.known import KnownProducts
@@ -105,9 +105,14 @@ class Initial:
         total = 0
         for position, rank in enumerate(self.program.ranks):
             shared = self._shared[position]
+            given = self._given(position).tensors
             for name, shape in rank.shapes.items():
-                if name in shared or self._roles[position][name].role == "cache":
+                role = self._roles[position][name]
+                if name in shared or role.role == "cache":
                     continue
+                is_made_up = name not in given and name not in self._written[position]
+                if is_made_up and can_map() and is_large(shape, _num_bytes(shape), role):
+                    continue  # its pages are those of a block
                 total += shape.num_elements * torch_type(shape.type_name).itemsize
         free = _free_bytes()
         if free is not None and total > free * GUARD_SHARE:

@@ -75,7 +75,7 @@ class _File:
     @classmethod
     def of(cls, block: Any) -> _File | None:
         """None where there are no such files, or pages are of another size."""
-        if not sys.platform.startswith("linux") or mmap.PAGESIZE != PAGE or _mmap() is None:
+        if not can_map():
             return None
         try:
             descriptor = os.memfd_create("mpkgraph")
@@ -117,6 +117,11 @@ class _File:
         buffer = Buffer(name, type_name, num_bytes, torch.from_numpy(raw), MAX_GUARD)
         buffer.fill_guards()
         return buffer
+
+
+def can_map() -> bool:
+    """Whether this system maps a file's pages over and over."""
+    return sys.platform.startswith("linux") and mmap.PAGESIZE == PAGE and _mmap() is not None
 
 
 @cache
