@@ -111,6 +111,7 @@ class Initial:
                 if name in shared or role.role == "cache":
                     continue
                 is_made_up = name not in given and name not in self._written[position]
+                is_made_up &= shape.kind != "shuffle_tensors"  # these are copies
                 if is_made_up and can_map() and is_large(shape, _num_bytes(shape), role):
                     continue  # its pages are those of a block
                 total += shape.num_elements * torch_type(shape.type_name).itemsize
