@@ -21,7 +21,7 @@ NOT_RUN = {
     "a part of a file": 2,
     "installs packages": 4,
     "needs Spark": 1,
-    "needs a GPU with Mirage": 7,
+    "needs a GPU with Mirage": 8,
     "needs a Ray cluster": 1,
     "needs a build of Mirage": 3,
     "usage": 5,
