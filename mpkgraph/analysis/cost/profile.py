@@ -5,6 +5,8 @@ Two forms of the same: the profiler's tensor (`profiler_tensor`, 64-bit words), 
 profiler.h` and `python/mirage/mpk/profiler_persistent.py` at `de8745d`: word 0 holds the numbers
 of blocks and groups, then the words of all blocks take turns. A word is a tag (2 bits begin or
 end, 9 bits type, 8 bits block, 13 bits a running number) and the low 32 bits of the GPU's ns clock.
+Traces that this very exporter made of tensors with every type that it knows were read back as the
+tensors are; it has no name for types 164 and 295, and stops there.
 """
 
 from __future__ import annotations

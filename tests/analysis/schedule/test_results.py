@@ -13,7 +13,7 @@ from mpkgraph.analysis.context import GraphContext
 from mpkgraph.analysis.cost.model import CostModel, TypeCost
 from mpkgraph.analysis.schedule.account import EVENT, SCHEDULER, WORKER
 from mpkgraph.analysis.schedule.run import ScheduleOptions, schedule
-from mpkgraph.analysis.schedule.system import RuntimeCosts
+from mpkgraph.analysis.schedule.system import RuntimeCosts, build_system
 from mpkgraph.analysis.schedule.times import NEVER
 from mpkgraph.analysis.schedule.what_if import parse_what_if
 from mpkgraph.catalog import DEFAULT
@@ -22,6 +22,7 @@ from mpkgraph.io.reader import read_graph
 from mpkgraph.views.operators import recover_operators
 from tests import goldens
 from tests.analysis.graphs import acyclic_links, context_of, graph_of, links, slot, task
+from tests.cli.conftest import EXAMPLE
 
 RUNTIME = RuntimeCosts(
     start_ns=50,
@@ -270,3 +271,13 @@ def test_json_of_goldens_is_plain(golden_graph):
     ] == int((found.account.system.workers >= 0).sum())
     assert sum(row["num_tasks"] for row in document["types"]) == document["num_tasks"]
     assert len(document["time_of_workers"]["workers"]) == 128
+
+
+@pytest.mark.parametrize("workers", [64, 96])
+def test_the_first_task_waits_for_a_round_of_its_schedulers_workers(workers):
+    """Why a small graph can take longer on more workers."""
+    system = build_system([read_graph(EXAMPLE / "task_graph_rank0.json")], workers, 4)
+    first = 2
+    assert system.workers[first] == 0
+    round_ns = workers // 4 * RUNTIME.hand_out_ns
+    assert system.handed_out(RUNTIME)[first] == RUNTIME.start_ns + round_ns + RUNTIME.queue_ns
