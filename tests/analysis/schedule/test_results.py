@@ -274,10 +274,9 @@ def test_json_of_goldens_is_plain(golden_graph):
 
 
 @pytest.mark.parametrize("workers", [64, 96])
-def test_the_first_task_waits_for_a_round_of_its_schedulers_workers(workers):
+def test_a_worker_waits_for_a_round_of_its_scheduler(workers):
     """Why a small graph can take longer on more workers."""
     system = build_system([read_graph(EXAMPLE / "task_graph_rank0.json")], workers, 4)
-    first = 2
-    assert system.workers[first] == 0
+    first = 2 + int(np.argmax(system.workers[2:] == 0))  # worker 0 is the last one of its round
     round_ns = workers // 4 * RUNTIME.hand_out_ns
     assert system.handed_out(RUNTIME)[first] == RUNTIME.start_ns + round_ns + RUNTIME.queue_ns
