@@ -85,7 +85,7 @@ def markdown(tables: Iterable[Table], facts: Sequence[str]) -> str:
     parts = ["Machine: " + "; ".join(facts) + "."]
     for table in tables:
         lines = [
-            f"### {table.title}",
+            f"## {table.title}",
             "",
             _markdown_row(table.columns),
             _markdown_row(["---", *(["---:"] * (len(table.columns) - 1))]),

@@ -24,7 +24,7 @@ NOT_RUN = {
     "needs a GPU with Mirage": 8,
     "needs a Ray cluster": 1,
     "needs a build of Mirage": 3,
-    "usage": 5,
+    "usage": 6,
 }
 """How many blocks are not run, by the reason that stands before them on their page."""
 

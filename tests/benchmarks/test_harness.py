@@ -174,7 +174,7 @@ def test_markdown_goes_between_the_marks(tmp_path):
     text = page.read_text()
     assert "old" not in text
     assert "Machine: a CPU." in text
-    assert "### Real: 1 MB" in text
+    assert "## Real: 1 MB" in text
     assert text.startswith("# Page\n")
     assert text.endswith(f"{END_MARK}\nend\n")
     page.write_text("no marks")
