@@ -184,7 +184,8 @@ def changed_functions(change: Change) -> list[tuple[FunctionType, CodeType]]:
                 pending.append(found)
     changed = []
     for function in gc.get_objects():
-        if not isinstance(function, FunctionType) or function.__code__.co_filename != path:
+        # By type: `isinstance` asks other packages' lazy objects for their class, which may warn
+        if type(function) is not FunctionType or function.__code__.co_filename != path:
             continue
         old = function.__code__
         new = wanted.get((old.co_name, old.co_firstlineno))

@@ -33,9 +33,9 @@ def _unmodified(maps: str) -> list[tuple[int, int]]:
     r"""Ranges of addresses that mirror a file, can't be written to and hold no page of their own
     (relocated data do).
 
-    >>> _unmodified("1000-3000 r-xp 0 08:01 7 /lib/a.so\\nAnonymous: 0 kB\\n")
+    >>> _unmodified("1000-3000 r-xp 0 08:01 7 /lib/a.so\nAnonymous: 0 kB\n")
     [(4096, 12288)]
-    >>> _unmodified("1000-3000 r--p 0 08:01 7 /lib/a.so\\nAnonymous: 4 kB\\n")
+    >>> _unmodified("1000-3000 r--p 0 08:01 7 /lib/a.so\nAnonymous: 4 kB\n")
     []
     """
     found = []

@@ -359,7 +359,7 @@ def test_streaming_keeps_all_that_the_next_command_needs(mpkgraph, graph, stream
     mpkgraph("show", graph)
     assert work == ["stream_graph"]
     assert len(entries(tmp_path, ".graph")) == 1
-    assert len(entries(tmp_path, ".result")) == 4
+    assert len(entries(tmp_path, ".result")) == 5
     for name, view in VIEWS.items():
         work.clear()
         assert mpkgraph("show", graph, *view) == wanted[name]
@@ -435,7 +435,7 @@ def test_first_commands_at_once(graph, tmp_path):
         assert (out, err) == (outputs[i % 4][0], b"")
     assert outputs[0] == outputs[2]
     assert len(entries(tmp_path, ".graph")) == 1
-    assert len(entries(tmp_path, ".result")) == 4
+    assert len(entries(tmp_path, ".result")) == 5
     assert not entries(tmp_path, ".tmp")
 
 
