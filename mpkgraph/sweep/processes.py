@@ -168,6 +168,7 @@ class _Server(threading.Thread):
         self._threads = max((os.cpu_count() or 1) // jobs, 1)
         self._timeout = timeout
         self._process: WorkerProcess | None = None
+        self._handing_over = threading.Lock()
         self._stopped = threading.Event()
 
     def run(self) -> None:
@@ -188,7 +189,11 @@ class _Server(threading.Thread):
         if self._process is None or not self._process.is_alive:
             if self._process is not None:
                 self._process.close()
-            self._process = WorkerProcess(self._threads)
+            process = WorkerProcess(self._threads)
+            with self._handing_over:
+                self._process = process
+                if self._stopped.is_set():
+                    return  # `stop` came while the process was made, and could not end it
         with self._store.stage() as stage:
             result = self._process.evaluate(point, stage, self._timeout)
             if self._stopped.is_set():
@@ -198,8 +203,9 @@ class _Server(threading.Thread):
 
     def stop(self) -> None:
         self._stopped.set()
-        if self._process is not None:
-            self._process.kill()
+        with self._handing_over:
+            if self._process is not None:
+                self._process.kill()
 
 
 def usable_cores() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import orjson
 import pytest
 
 from mpkgraph.pipeline.compile import CompileOptions
+from mpkgraph.sweep import processes
 from mpkgraph.sweep import run as module
 from mpkgraph.sweep.points import SweepOptions
 from mpkgraph.sweep.processes import run_in_processes
@@ -141,6 +143,26 @@ def test_leaving_early_ends_the_processes_and_leaves_nothing(work):
     assert isinstance(next(results), PointResult)
     results.close()
     assert temporary(work) == []
+    assert children() <= before
+
+
+def test_a_process_that_is_made_while_all_are_stopped_ends(work, monkeypatch):
+    class Late(processes.WorkerProcess):
+        def __init__(self, threads=None):
+            super().__init__(threads)
+            server.stop()
+
+    monkeypatch.setattr(processes, "WorkerProcess", Late)
+    store = Store(Path("out"), Path("data"))
+    store.prepare()
+    waiting = queue.SimpleQueue()
+    for point in module.points_of(SweepOptions(("traps.py:trap",), ("kind=forever",))):
+        waiting.put(point)
+    before = children()
+    server = processes._Server(waiting, queue.Queue(), store, 1, None)
+    server.start()
+    server.join(timeout=60)
+    assert not server.is_alive()
     assert children() <= before
 
 
