@@ -16,8 +16,8 @@ from pathlib import Path
 from benchmarks.comparing import Entry, compare, process, way
 from benchmarks.decoder import DecoderSpec
 from benchmarks.generate import WRITE_BUFFER_BYTES, generate, spec_for_size
-from benchmarks.harness import ROOT, machine_facts
-from benchmarks.report import Table, markdown, print_table, write_between_marks
+from benchmarks.harness import ROOT
+from benchmarks.report import Table, print_table, publish
 from benchmarks.subjects import NO_MIRAGE, mirage_script
 
 SIZE_MB, SMALL_MB = 30.0, 1.0
@@ -36,10 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for table in _tables(options, Path(folder)):
             print_table(table)
             tables.append(table)
-    facts = list(machine_facts(PACKAGES))
-    print("; ".join(facts))
-    if options.write_docs:
-        write_between_marks(DOCUMENT, markdown(tables, facts))
+    publish(tables, PACKAGES, DOCUMENT if options.write_docs else None)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -17,8 +17,8 @@ import numpy as np
 
 from benchmarks.comparing import way
 from benchmarks.generate import WRITE_BUFFER_BYTES, generate, spec_for_size
-from benchmarks.harness import ROOT, MeasurementError, machine_facts, measure
-from benchmarks.report import Table, markdown, print_table, spread_text, write_between_marks
+from benchmarks.harness import ROOT, MeasurementError, measure
+from benchmarks.report import Table, print_table, publish, spread_text
 
 MB = 1_000_000
 SIZES_MB = (10.0, 30.0, 100.0, 300.0)
@@ -59,10 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             tables += _grown("Records of Qwen3-8B", ("step-plan",), records, options.rounds)
     for table in tables:
         print_table(table)
-    facts = list(machine_facts(("numpy", "orjson")))
-    print("; ".join(facts))
-    if options.write_docs:
-        write_between_marks(DOCUMENT, markdown(tables, facts))
+    publish(tables, ("numpy", "orjson"), DOCUMENT if options.write_docs else None)
 
 
 def _graph(folder: Path, size_mb: float) -> Input:

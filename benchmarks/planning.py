@@ -21,10 +21,9 @@ from benchmarks.harness import (
     MeasurementError,
     Spread,
     Subject,
-    machine_facts,
     measure,
 )
-from benchmarks.report import Table, markdown, print_table, spread_text, write_between_marks
+from benchmarks.report import Table, print_table, publish, spread_text
 
 MB = 1_000_000
 WANTED_RATIO = 4.0
@@ -56,10 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     table = _measure_all(models, options.rounds)
     print_table(table)
-    facts = list(machine_facts(("numpy", "orjson")))
-    print("; ".join(facts))
-    if options.write_docs:
-        write_between_marks(DOCUMENT, markdown([table], facts))
+    publish([table], ("numpy", "orjson"), DOCUMENT if options.write_docs else None)
 
 
 def _parser() -> argparse.ArgumentParser:

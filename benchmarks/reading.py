@@ -20,16 +20,14 @@ from benchmarks.harness import (
     ROOT,
     Series,
     Subject,
-    machine_facts,
     measure_in_turns,
 )
 from benchmarks.report import (
     Table,
     layouts_table,
-    markdown,
     print_table,
+    publish,
     reading_table,
-    write_between_marks,
 )
 from benchmarks.subjects import (
     layout_subjects,
@@ -75,10 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="mpkgraph-bench-") as folder:
         tables = list(_measure_all(options, Path(folder)))
-    facts = list(machine_facts(PACKAGES))
-    print("; ".join(facts))
-    if options.write_docs:
-        write_between_marks(DOCUMENT, markdown(tables, facts))
+    publish(tables, PACKAGES, DOCUMENT if options.write_docs else None)
 
 
 def _parser() -> argparse.ArgumentParser:

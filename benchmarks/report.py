@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.harness import Series, Spread, pairwise_ratios
+from benchmarks.harness import Series, Spread, machine_facts, pairwise_ratios
 from benchmarks.subjects import MB, OTHER_LAYOUT_MB_PER_S, OURS, title_of, verdicts
 
 BEGIN_MARK = "<!-- measured: begin (make bench writes what follows) -->"
@@ -118,6 +118,14 @@ def spread_text(values: Sequence[float] | Spread, form: str = ".3g") -> str:
     if spread.least == spread.greatest:
         return format(spread.median, form)
     return f"{spread.median:{form}} ({spread.least:{form}} to {spread.greatest:{form}})"
+
+
+def publish(tables: Iterable[Table], packages: Sequence[str], page: Path | None) -> None:
+    """Say on which machine tables were measured; with a page, put both between its marks."""
+    facts = list(machine_facts(packages))
+    print("; ".join(facts))
+    if page is not None:
+        write_between_marks(page, markdown(tables, facts))
 
 
 def write_between_marks(path: Path, text: str) -> None:

@@ -21,8 +21,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.harness import ROOT, machine_facts
-from benchmarks.report import Table, markdown, print_table, write_between_marks
+from benchmarks.harness import ROOT
+from benchmarks.report import Table, print_table, publish
 
 if TYPE_CHECKING:
     from mpkgraph.reference.validation.result import RunOutcome, RunReport
@@ -56,9 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tables = _tables(index, done)
     for table in tables:
         print_table(table)
-    if options.write_docs:
-        facts = list(machine_facts(("numpy", "torch")))
-        write_between_marks(DOCUMENT, markdown(tables, facts))
+    publish(tables, ("numpy", "torch"), DOCUMENT if options.write_docs else None)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -24,10 +24,9 @@ from benchmarks.harness import (
     Sample,
     Spread,
     Subject,
-    machine_facts,
     measure,
 )
-from benchmarks.report import Table, markdown, print_table, spread_text, write_between_marks
+from benchmarks.report import Table, print_table, publish, spread_text
 
 if TYPE_CHECKING:
     from mpkgraph.analysis.context import GraphContext
@@ -52,10 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     table = _measure_all(options)
     print_table(table)
-    facts = list(machine_facts(("numpy",)))
-    print("; ".join(facts))
-    if options.write_docs:
-        write_between_marks(DOCUMENT, markdown([table], facts))
+    publish([table], ("numpy",), DOCUMENT if options.write_docs else None)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.comparing import Entry, compare, process
-from benchmarks.harness import ROOT, machine_facts
-from benchmarks.report import Table, markdown, print_table, write_between_marks
+from benchmarks.harness import ROOT
+from benchmarks.report import Table, print_table, publish
 from benchmarks.subjects import NO_MIRAGE, mirage_script
 
 DEFAULT_ROUNDS = 7
@@ -46,10 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         tables = _tables(Path(folder), options.rounds, options.only)
     for table in tables:
         print_table(table)
-    facts = list(machine_facts(("numpy", "click", "networkx", "torch")))
-    print("; ".join(facts))
-    if options.write_docs:
-        write_between_marks(DOCUMENT, markdown(tables, facts))
+    publish(
+        tables, ("numpy", "click", "networkx", "torch"), DOCUMENT if options.write_docs else None
+    )
 
 
 def _tables(folder: Path, rounds: int, only: Sequence[str] | None) -> list[Table]:

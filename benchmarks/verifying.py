@@ -24,10 +24,9 @@ from benchmarks.harness import (
     MeasurementError,
     Spread,
     Subject,
-    machine_facts,
     measure,
 )
-from benchmarks.report import Table, markdown, print_table, spread_text, write_between_marks
+from benchmarks.report import Table, print_table, publish, spread_text
 
 MB = 1_000_000
 DEFAULT_ROUNDS = 3
@@ -189,11 +188,8 @@ def _measure_all(options: argparse.Namespace) -> None:
         ),
         tuple(rows),
     )
-    facts = list(machine_facts(("numpy", "orjson", "networkx")))
     print_table(table)
-    print("; ".join(facts))
-    if options.write_docs:
-        write_between_marks(DOCUMENT, markdown([table], facts))
+    publish([table], ("numpy", "orjson", "networkx"), DOCUMENT if options.write_docs else None)
 
 
 def _row(case: Case, ours: Subject, peer: Subject, rounds: int) -> tuple[str, ...]:

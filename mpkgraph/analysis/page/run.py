@@ -166,7 +166,7 @@ class _RunView:
         )
 
     def _description(self, run: dict[str, Any] | None) -> str:
-        against = f"against {self.pipeline['against']}, inputs {self.pipeline['inputs']}"
+        against = f"against {self.pipeline['against']}; inputs: {self.pipeline['inputs']}"
         if run is None:
             return f"nothing ran; {against}"
         tensors = run["tensors"]

@@ -27,6 +27,7 @@ from mpkgraph.mirage.launcher_source import Correction, correct_launcher
 from mpkgraph.mirage.protocol import Channel, ChildRequest
 from mpkgraph.model.record import PipelineRecord
 from mpkgraph.pipeline.call_site import user_site
+from mpkgraph.pipeline.meta_tensors import TYPES
 
 LAUNCHER_TEXT = "HARD_CODE"
 """Mirage's name of the C++ that `compile()` appends."""
@@ -34,18 +35,7 @@ STATE = "_mpkgraph_graph"
 NOT_RUN = "nothing is executed while a pipeline is compiled: output tensors keep what they hold"
 
 
-META_TENSORS = (
-    "step",
-    "tokens",
-    "input_tokens",
-    "output_tokens",
-    "num_new_tokens",
-    "prompt_lengths",
-    "qo_indptr_buffer",
-    "paged_kv_indptr_buffer",
-    "paged_kv_indices_buffer",
-    "paged_kv_last_page_len_buffer",
-)
+META_TENSORS = ("step", *(name for name, _ in TYPES))
 """Those that `load_mpk_kernel()` passes on."""
 
 
