@@ -6,6 +6,7 @@ import base64
 import hashlib
 import html
 import re
+import shutil
 import zipfile
 
 import numpy as np
@@ -212,17 +213,18 @@ def test_the_wheel_has_the_page(tmp_path):
     monkey = pytest.MonkeyPatch()
     with monkey.context() as patch:
         patch.chdir(EXAMPLE.parents[1])
-        # a build leaves its folders beside the sources: build from a copy of what it needs
-        import shutil
-
+        # A build leaves its folders beside the sources: build from a copy of what it needs
         copy = tmp_path / "copy"
         shutil.copytree(
             "mpkgraph", copy / "mpkgraph", ignore=shutil.ignore_patterns("__pycache__", "*.pyc")
         )
-        for name in ("setup.cfg", "setup.py", "README.md", "LICENSE"):
+        for name in ("pyproject.toml", "setup.cfg", "setup.py", "README.md", "LICENSE"):
             shutil.copy(name, copy)
         patch.chdir(copy)
         wheel = build_wheel(str(tmp_path))
     names = set(zipfile.ZipFile(tmp_path / wheel).namelist())
     for name in ("page.html", "page.css", "app.js", "tiles.js"):
         assert f"mpkgraph/render/html/page/{name}" in names
+    schemas = {f"mpkgraph/schemas/{x.name}" for x in (copy / "mpkgraph/schemas").glob("*.json")}
+    assert schemas
+    assert schemas <= names
