@@ -21,6 +21,8 @@ pytestmark = [
 
 HOME = os.environ.get("MIRAGE_HOME", "")
 """Read here: commands of tests run without it."""
+CACHE = os.environ.get("MPKGRAPH_CACHE_DIR")
+"""With it, kernels that a run compiled serve the next: nvcc takes half a minute for each."""
 EXAMPLES = ("rmsnorm", "fork", "join", "diamond", "residual", "qwen3_mlp")
 BAD = """
 from mpkgraph.pipeline import TensorSpec
@@ -47,6 +49,8 @@ def two_writers(kernel):
 @pytest.fixture
 def on_gpu(mpkgraph, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
+    if CACHE:
+        monkeypatch.setenv("MPKGRAPH_CACHE_DIR", CACHE)
     Path("bad.py").write_text(BAD, encoding="utf-8")
 
     def call(command, *arguments):
