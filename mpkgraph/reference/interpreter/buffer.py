@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache, cached_property
 from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from mpkgraph.reference.interpreter.element_types import poison_of, torch_type
+from mpkgraph.reference.interpreter.pages import BoolArray, touched
 
 MIN_GUARD, MAX_GUARD = 4096, 1 << 16
 """Bytes of a guard zone: as many as the tensor has, within these."""
@@ -35,6 +37,10 @@ class Buffer:
     """0 for memory of the caller's, which has none."""
     is_poisoned: bool = False
     """Whether it began as memory that nobody has written."""
+    is_zeros: bool = False
+    """Whether it began as zeros that take no memory until they are touched."""
+    origin: Any = field(default=None, repr=False)
+    """The pages of a block that it is made of, for a tensor that repeats one."""
     is_shared: bool = False
     """Whether what lies around it may be another tensor, so that guards tell nothing."""
 
@@ -48,7 +54,7 @@ class Buffer:
         # numpy's memory: zeros are not touched before they are used, and pages are large
         make = np.zeros if content == "zero" else np.empty
         raw = torch.from_numpy(make(total, dtype=np.uint8))
-        buffer = cls(name, type_name, num_bytes, raw, guard)
+        buffer = cls(name, type_name, num_bytes, raw, guard, is_zeros=content == "zero")
         buffer.fill_guards()
         if content == "poison":
             buffer.poison_all()
@@ -66,11 +72,11 @@ class Buffer:
         )
         return cls(name, type_name, num_bytes, raw)
 
-    @property
+    @cached_property
     def dtype(self) -> Any:
         return torch_type(self.type_name)
 
-    @property
+    @cached_property
     def itemsize(self) -> int:
         size: int = self.dtype.itemsize
         return size
@@ -83,6 +89,11 @@ class Buffer:
     def data(self) -> Any:
         """The tensor's bytes."""
         return self.raw[self.guard : self.guard + self.num_bytes]
+
+    @property
+    def touched_pages(self) -> BoolArray | None:
+        """By page of the tensor whether it may hold anything but zeros; None: nobody knows."""
+        return touched(self.data.data_ptr(), self.num_bytes) if self.is_zeros else None
 
     @property
     def elements(self) -> Any:
@@ -98,14 +109,39 @@ class Buffer:
         size = self.itemsize
         first, last = reach(dims, strides, offset, size)
         where = self.guard + offset
-        if where % size or self.raw.storage_offset() % size:
+        if where % size or not self._is_aligned:
             raise OutsideError(f"byte {offset} is not a multiple of the {size} bytes of an element")
-        if self.guard + first < 0 or self.guard + last > len(self.raw):
+        if self.guard + first < 0 or self.guard + last > self._num_raw:
             raise OutsideError(
                 f"bytes {first}:{last} of a tensor of {self.num_bytes} are too far outside"
             )
-        flat = self.raw[: len(self.raw) // size * size].view(self.dtype)
-        return flat.as_strided(tuple(dims), tuple(strides), flat.storage_offset() + where // size)
+        flat, start = self._flat
+        return flat.as_strided(tuple(dims), tuple(strides), start + where // size)
+
+    # Tasks are many and short, so what a view is made of is asked for once
+
+    @cached_property
+    def _num_raw(self) -> int:
+        return len(self.raw)
+
+    @cached_property
+    def _is_aligned(self) -> bool:
+        return int(self.raw.storage_offset()) % self.itemsize == 0
+
+    @cached_property
+    def _flat(self) -> tuple[Any, int]:
+        """All memory as elements, and where it begins in its storage."""
+        flat = self.raw[: self._num_raw // self.itemsize * self.itemsize].view(self.dtype)
+        return flat, int(flat.storage_offset())
+
+    @cached_property
+    def _guard_words(self) -> tuple[Any, ...] | None:
+        """The guard zones as numpy arrays of 64 bits; None where they are not aligned to that."""
+        whole = self.num_bytes // self.itemsize * self.itemsize
+        zones = [x.numpy() for x in (self.raw[: self.guard], self.raw[self.guard + whole :])]
+        if any(len(x) % 8 or x.ctypes.data % 8 for x in zones):
+            return None
+        return tuple(x.view(np.int64) for x in zones)
 
     def is_inside(self, dims: Sequence[int], strides: Sequence[int], offset: int) -> bool:
         """Whether a view lies within the tensor."""
@@ -134,6 +170,9 @@ class Buffer:
         """Whether somebody wrote into a guard zone; they are mended."""
         if not self.guard or self.is_shared:
             return False
+        words = self._guard_words
+        if words is not None and all((x == _word(self.poison)).all() for x in words):
+            return False
         whole = self.num_bytes // self.itemsize * self.itemsize
         broken = False
         for zone in (self.raw[: self.guard], self.raw[self.guard + whole :]):
@@ -157,6 +196,12 @@ def reach(dims: Sequence[int], strides: Sequence[int], offset: int, size: int) -
     low = sum(x for x in steps if x < 0)
     high = sum(x for x in steps if x > 0)
     return offset + low * size, offset + (high + 1) * size
+
+
+@cache
+def _word(poison: bytes) -> Any:
+    """64 bits of an element's poison."""
+    return np.int64(int.from_bytes(poison * (8 // len(poison)), "little", signed=True))
 
 
 def _pattern(zone: Any, poison: bytes) -> Any:

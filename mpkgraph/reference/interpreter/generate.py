@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,12 +15,13 @@ import torch
 from mpkgraph.reference.interpreter.buffer import Buffer
 from mpkgraph.reference.interpreter.element_types import torch_type
 from mpkgraph.reference.interpreter.memory import TensorShape
-from mpkgraph.reference.interpreter.repeated import LARGE_BYTES, Blocks, repeat
+from mpkgraph.reference.interpreter.repeated import Blocks, repeat
 from mpkgraph.reference.interpreter.roles import TensorRole
 
 BLOCK_ELEMS = 524_287
 """Random numbers that are drawn for a large tensor, and then repeated: a prime, so that rows of
 one matrix are not alike."""
+NUM_LEVELS = 1 << 16
 USED_SLOTS = 256
 """Of a cache's page so many tokens are filled: more than any request of a made-up batch has."""
 THETA = 10_000.0
@@ -32,27 +35,28 @@ BIAS = 127
 def large(
     blocks: Blocks, shape: TensorShape, num_bytes: int, role: TensorRole, seed: int, rank: int
 ) -> Buffer | None:
-    """A large tensor that nobody writes, of memory that repeats; None for one that is not."""
+    """A large tensor that nobody writes, of memory that repeats; None for one that can't be."""
     dtype = torch_type(shape.type_name)
     numbers = _numbers(role, dtype)
-    if numbers is None or not is_large(shape, num_bytes, role):
+    if numbers is None:
         return None
     key = f"{seed} {numbers} {dtype}"
 
     def make(size: int) -> Any:
         block = np.empty(size, dtype=np.uint8)
-        repeat(block, _bytes(numbers.draw(_generator(key), BLOCK_ELEMS, dtype)))
+        repeat(block, _draw(key, numbers, BLOCK_ELEMS, dtype))
         return block
 
-    turn = _hash(_key(shape, role, seed, rank))
+    owner = _key(shape, role, seed, rank)
+    turn = blocks.free_turn(key, _hash(owner), owner)
     return blocks.buffer(shape.name, shape.type_name, num_bytes, key, make, turn)
 
 
-def is_large(shape: TensorShape, num_bytes: int, role: TensorRole) -> bool:
-    """Whether a tensor that nobody writes is made of a block."""
+def block_of(shape: TensorShape, role: TensorRole) -> Hashable | None:
+    """What tensors that could share a block have in common; None for those that can't."""
     dtype = torch_type(shape.type_name)
-    drawn = dtype.is_floating_point and _numbers(role, dtype) is not None
-    return bool(num_bytes >= LARGE_BYTES and drawn)
+    numbers = _numbers(role, dtype)
+    return None if numbers is None or not dtype.is_floating_point else (numbers, dtype)
 
 
 def fill(
@@ -64,12 +68,12 @@ def fill(
     pages: list[int] | None = None,
 ) -> None:
     """Fill a tensor. Of a cache only the `pages` (rows of its first dim) are; the rest is zero."""
-    generator = _generator(_key(shape, role, seed, rank))
+    key = _key(shape, role, seed, rank)
     elements = buffer.elements
     numbers = _numbers(role, elements.dtype)
     if role.role == "tokens":
         limit = max(role.limit, 1)
-        elements.copy_(torch.randint(0, limit, elements.shape, generator=generator))
+        elements.copy_(torch.randint(0, limit, elements.shape, generator=_generator(key)))
     elif role.role in {"routing", "experts"}:
         _routing(elements, shape, role, seed)
     elif role.role in {"cosine", "sine"}:
@@ -80,17 +84,17 @@ def fill(
             for page in pages:
                 if 0 <= page < shape.dims[0]:
                     slots = rows[page].view(shape.dims[1], -1)[:USED_SLOTS]
-                    _repeat(slots.view(-1), numbers, generator)
+                    _repeat(slots.view(-1), numbers, f"{key} {page}")
         else:
-            _repeat(elements, numbers, generator)
+            _repeat(elements, numbers, key)
     elif role.role == "scale" and numbers is None:
         data = elements.view(torch.uint8)
-        exponents = torch.randint(BIAS - 6, BIAS - 3, data.shape, generator=generator)
+        exponents = torch.randint(BIAS - 6, BIAS - 3, data.shape, generator=_generator(key))
         data.copy_(exponents.to(torch.uint8))
     elif not elements.dtype.is_floating_point:
         elements.zero_()
     elif numbers is not None:
-        _repeat(elements, numbers, generator)
+        _repeat(elements, numbers, key)
 
 
 @dataclass(frozen=True)
@@ -100,19 +104,39 @@ class _Normal:
     mean: float
     deviation: float
 
-    def draw(self, generator: Any, count: int, dtype: Any) -> Any:
-        block = torch.randn(count, generator=generator)
+    def levels(self, dtype: Any) -> Any:
+        """NUM_LEVELS of them, each as likely as the next: the normal distribution's quantiles."""
+        ranks = (torch.arange(NUM_LEVELS, dtype=torch.float64) + 0.5) / NUM_LEVELS
+        levels = torch.special.ndtri(ranks)
         if dtype.itemsize == 1 and self.mean:
-            block = block.clamp(-4.0, 4.0)
-        return (block * self.deviation + self.mean).to(dtype)
+            levels = levels.clamp(-4.0, 4.0)
+        return (levels * self.deviation + self.mean).to(dtype)
 
 
 @dataclass(frozen=True)
 class _Scales:
     """Around 1/16, never negative: what numbers of 8 bits are multiplied by."""
 
-    def draw(self, generator: Any, count: int, dtype: Any) -> Any:
-        return (torch.rand(count, generator=generator) / 16 + 1 / 32).to(dtype)
+    def levels(self, dtype: Any) -> Any:
+        """NUM_LEVELS of them, each as likely as the next."""
+        ranks = (torch.arange(NUM_LEVELS, dtype=torch.float64) + 0.5) / NUM_LEVELS
+        return (ranks / 16 + 1 / 32).to(dtype)
+
+
+@cache
+def _levels(numbers: _Normal | _Scales, dtype: Any) -> Any:
+    """As a numpy array of the elements' bits."""
+    return numbers.levels(dtype).view(_BITS[dtype.itemsize]).numpy()
+
+
+def _draw(key: str, numbers: _Normal | _Scales, count: int, dtype: Any) -> Any:
+    """Bytes of so many numbers: 16 random bits choose each, which is as fine as bfloat16 is."""
+    words = np.random.SFC64(_hash(key)).random_raw(-(-count // 4))
+    places = words.view(np.uint16)[:count]
+    return np.take(_levels(numbers, dtype), places, mode="clip").view(np.uint8)
+
+
+_BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 def _numbers(role: TensorRole, dtype: Any) -> _Normal | _Scales | None:
@@ -146,13 +170,9 @@ def _generator(key: str) -> Any:
     return generator
 
 
-def _repeat(elements: Any, numbers: _Normal | _Scales, generator: Any) -> None:
-    block = numbers.draw(generator, min(len(elements), BLOCK_ELEMS), elements.dtype)
-    repeat(_bytes(elements), _bytes(block))
-
-
-def _bytes(elements: Any) -> Any:
-    return elements.view(torch.uint8).numpy()
+def _repeat(elements: Any, numbers: _Normal | _Scales, key: str) -> None:
+    block = _draw(key, numbers, min(len(elements), BLOCK_ELEMS), elements.dtype)
+    repeat(elements.view(torch.uint8).numpy(), block)
 
 
 def _routing(elements: Any, shape: TensorShape, role: TensorRole, seed: int) -> None:

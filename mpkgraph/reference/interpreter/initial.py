@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,10 +14,17 @@ from mpkgraph.errors import UsageError
 from mpkgraph.model.record import TensorCall
 from mpkgraph.reference.interpreter.buffer import Buffer, Content
 from mpkgraph.reference.interpreter.element_types import torch_type
-from mpkgraph.reference.interpreter.generate import fill, is_large, large
+from mpkgraph.reference.interpreter.generate import block_of, fill, large
 from mpkgraph.reference.interpreter.memory import RankMemory, TensorShape
 from mpkgraph.reference.interpreter.program import Program, RankProgram
-from mpkgraph.reference.interpreter.repeated import Blocks, can_map
+from mpkgraph.reference.interpreter.repeated import (
+    LARGE_BYTES,
+    MIN_BYTES,
+    PAGE,
+    Blocks,
+    can_map,
+    joined,
+)
 from mpkgraph.reference.interpreter.requests import Batch
 from mpkgraph.reference.interpreter.roles import TensorRole, tensor_roles
 from mpkgraph.reference.known import KnownProducts
@@ -67,6 +75,8 @@ class Initial:
         self._blocks = Blocks()
         self._written = self._written_names()
         """By position of the rank."""
+        self._repeated = self._repeated_names()
+        """By position of the rank those that are made of a block."""
         for position, rank in enumerate(program.ranks):
             self._check(rank, self._given(position))
 
@@ -105,14 +115,11 @@ class Initial:
         total = 0
         for position, rank in enumerate(self.program.ranks):
             shared = self._shared[position]
-            given = self._given(position).tensors
             for name, shape in rank.shapes.items():
                 role = self._roles[position][name]
                 if name in shared or role.role == "cache":
                     continue
-                is_made_up = name not in given and name not in self._written[position]
-                is_made_up &= shape.kind != "shuffle_tensors"  # these are copies
-                if is_made_up and can_map() and is_large(shape, _num_bytes(shape), role):
+                if name in self._repeated[position] and can_map():
                     continue  # its pages are those of a block
                 total += shape.num_elements * torch_type(shape.type_name).itemsize
         free = _free_bytes()
@@ -157,6 +164,31 @@ class Initial:
             found.append(written | {x for name, x in aliases.items() if name in written})
         return found
 
+    def _repeated_names(self) -> list[set[str]]:
+        """By position of the rank tensors that repeat a block, and joined ones of such."""
+        blocks: dict[Hashable, list[tuple[int, str, int]]] = {}
+        for position, rank in enumerate(self.program.ranks):
+            given = self._given(position)
+            others = {*given.tensors, *given.aliases, *self._written[position]}
+            for name, shape in rank.shapes.items():
+                size = _num_bytes(shape)
+                if size < MIN_BYTES or shape.kind == "shuffle_tensors" or name in others:
+                    continue
+                role = self._roles[position][name]
+                key = None if role.role in {"output", "cache"} else block_of(shape, role)
+                if key is not None:
+                    blocks.setdefault(key, []).append((position, name, size))
+        found: list[set[str]] = [set() for _ in self.program.ranks]
+        for tensors in blocks.values():
+            if sum(size for _, _, size in tensors) >= LARGE_BYTES:
+                for position, name, _ in tensors:
+                    found[position].add(name)
+        for position, rank in enumerate(self.program.ranks):
+            for call in rank.shuffled.values():
+                if _joins_pages(rank, call, found[position], self._written[position]):
+                    found[position].add(call.name)
+        return found
+
     def _share(self, position: int, name: str, buffer: Buffer) -> None:
         self._shared[position][name] = buffer
         self._known[position].add_constant(buffer.raw)
@@ -179,7 +211,7 @@ class Initial:
             return buffer
         if role.role == "output":
             return Buffer.new(shape.name, shape.type_name, size)
-        if shape.name not in self._written[position]:
+        if shape.name in self._repeated[position]:
             made = large(self._blocks, shape, size, role, self.options.seed, rank.rank)
             if made is not None:
                 return made
@@ -295,6 +327,10 @@ def shuffled(memory: RankMemory, rank: RankProgram, call: TensorCall) -> Buffer:
     # Rows that no group takes stay as the allocator gave them
     is_full = sum(x.num_elements for x in _parts(rank, call)) == shape.num_elements
     content: Content = "none" if is_full else "poison"
+    if is_full:
+        made = _joined(memory, rank, call)
+        if made is not None:
+            return made
     buffer = Buffer.new(call.name, shape.type_name, _num_bytes(shape), content)
     whole = buffer.view(shape.dims, shape.strides, 0)
     interleave(whole, [memory.whole(_base(rank, x.tensor)) for x in call.inputs or ()], call)
@@ -310,6 +346,33 @@ def interleave(whole: Any, parts: Sequence[Any], call: TensorCall) -> None:
         rows = part.shape[0] // groups
         grouped[:, start : start + rows] = part[: rows * groups].unflatten(0, (groups, rows))
         start += rows
+
+
+def _joined(memory: RankMemory, rank: RankProgram, call: TensorCall) -> Buffer | None:
+    """The same rows mapped once more, where the parts are made of pages that are mapped."""
+    parts = _parts(rank, call)
+    shape, groups = rank.shapes[call.name], call.num_groups or 1
+    if not all(x.is_dense for x in (shape, *parts)):
+        return None
+    pieces = []
+    for group in range(groups):
+        for part in parts:
+            size = _num_bytes(part) // groups
+            pieces.append((memory.buffers[part.name], group * size, size))
+    return joined(call.name, shape.type_name, pieces, _num_bytes(shape))
+
+
+def _joins_pages(
+    rank: RankProgram, call: TensorCall, mapped: AbstractSet[str], written: AbstractSet[str]
+) -> bool:
+    """Whether a joined tensor is made of whole pages of mapped ones, and nobody writes it."""
+    parts, groups = _parts(rank, call), call.num_groups or 1
+    return (
+        call.name not in written
+        and len(parts) == len(call.inputs or ())
+        and all(x.is_dense and x.name in mapped for x in parts)
+        and all(_num_bytes(x) % (groups * PAGE) == 0 for x in parts)
+    )
 
 
 def missing_meta(rank: RankProgram, given: Mapping[str, Any]) -> dict[str, Any]:

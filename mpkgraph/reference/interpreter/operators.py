@@ -126,9 +126,12 @@ class OperatorPlan:
 
     def target_rank(self, position: int) -> int | None:
         """The rank that owns what a task triggers; None for nothing."""
-        task = int(self.operator.task_ids[position])
-        rank = int(event_ranks(self.context.graph.tasks.trigger_events[task : task + 1])[0])
+        rank = int(self._target_ranks[position])
         return None if rank < 0 else rank
+
+    @cached_property
+    def _target_ranks(self) -> IntArray:
+        return event_ranks(self.context.graph.tasks.trigger_events[self.operator.task_ids])
 
     @cached_property
     def points(self) -> IntArray:

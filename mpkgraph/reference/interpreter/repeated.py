@@ -4,6 +4,9 @@ Made-up weights need not differ from one gigabyte to the next. The block is a fi
 tensor is its pages mapped one after the other, so that 7 GB of experts take 32 MB. Pages are
 private: who writes one gets a copy of it. Where the system can't map like that (it is no Linux, or
 has no address space left), a tensor is memory of its own with the same values.
+
+What is put together from such tensors row by row is mapped in the same way: `shuffle_tensors` makes
+copies of most weights.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import mmap
 import os
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -27,7 +30,11 @@ BLOCK_PAGES = 8191
 """Of 4 KiB. A prime, so that rows of one matrix are not alike before they repeat as a whole."""
 PAGE = 4096
 LARGE_BYTES = 2 * BLOCK_PAGES * PAGE
-"""Tensors from 64 MiB on are made so."""
+"""Tensors of one block are made so from 64 MiB on, taken together: less is not worth a block."""
+MIN_BYTES = 1 << 20
+"""Smaller tensors are memory of their own: the system keeps a record of each mapping."""
+MAX_RUNS = 4096
+"""Of pages that follow each other, in one tensor: a process has 65,530 mappings as a rule."""
 MAP_FIXED, MAP_NORESERVE = 0x10, 0x4000
 """As <asm-generic/mman.h> has them; Python does not tell."""
 FAILED = ctypes.c_void_p(-1).value
@@ -36,11 +43,22 @@ Make = Callable[[int], Any]
 """So many bytes of values as a uint8 numpy array: the same values each time."""
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Pages of a block that follow each other, from the last one on to the first."""
+
+    file: _File
+    page: int
+    count: int
+
+
 @dataclass
 class Blocks:
     """Blocks by what they hold; they live as long as this object or a tensor made of them."""
 
     _files: dict[Any, _File | None] = field(default_factory=dict)
+    _owners: dict[tuple[Any, int], str] = field(default_factory=dict)
+    """By block and turn whose values begin there."""
 
     def buffer(
         self, name: str, type_name: str, num_bytes: int, key: Any, make: Make, turn: int
@@ -56,6 +74,33 @@ class Blocks:
         block = np.roll(make(BLOCK_PAGES * PAGE), -(turn % BLOCK_PAGES) * PAGE)
         repeat(buffer.data.numpy(), block)
         return buffer
+
+    def free_turn(self, key: Any, turn: int, owner: str) -> int:
+        """The first turn from `turn` on that is nobody else's: two tensors must not be alike."""
+        for offset in range(BLOCK_PAGES):
+            place = (turn + offset) % BLOCK_PAGES
+            if self._owners.setdefault((key, place), owner) == owner:
+                return place
+        return turn % BLOCK_PAGES
+
+
+def joined(
+    name: str, type_name: str, parts: Sequence[tuple[Buffer, int, int]], num_bytes: int
+) -> Buffer | None:
+    """A tensor put together from parts of mapped ones: (whose, first byte, bytes) one by one.
+
+    It takes no memory either. None where a part is not mapped or not made of whole pages, and where
+    pages can't be mapped.
+    """
+    runs: list[Run] = []
+    for buffer, start, size in parts:
+        origin = buffer.origin
+        if origin is None or start % PAGE or size % PAGE or start + size > origin.count * PAGE:
+            return None
+        runs.append(Run(origin.file, (origin.page + start // PAGE) % BLOCK_PAGES, size // PAGE))
+    if len(runs) > MAX_RUNS or sum(x.count for x in runs) * PAGE != num_bytes:
+        return None
+    return _mapped(name, type_name, num_bytes, runs)
 
 
 def repeat(data: Any, block: Any) -> None:
@@ -93,30 +138,39 @@ class _File:
 
     def map(self, name: str, type_name: str, num_bytes: int, turn: int) -> Buffer | None:
         """A buffer of the block's pages from `turn` on; None where they can't be mapped."""
-        whole = num_bytes // PAGE * PAGE
-        rest = num_bytes - whole
-        total = MAX_GUARD + whole + -(-rest // PAGE) * PAGE + MAX_GUARD
-        start = _map(None, total, mmap.MAP_ANONYMOUS, -1, 0)
-        if start is None:
-            return None
-        place, page = 0, turn
-        while place < whole:
-            size = min(whole - place, (BLOCK_PAGES - page) * PAGE)
-            where = start + MAX_GUARD + place
-            if _map(where, size, MAP_FIXED, self.descriptor, page * PAGE) is None:
+        run = Run(self, turn, num_bytes // PAGE)
+        whole = run.count * PAGE
+        buffer = _mapped(name, type_name, num_bytes, [run])
+        if buffer is not None and num_bytes > whole:
+            end = (turn * PAGE + whole) % (BLOCK_PAGES * PAGE)
+            tail = os.pread(self.descriptor, num_bytes - whole, end)
+            buffer.data.numpy()[whole:] = np.frombuffer(tail, dtype=np.uint8)
+        if buffer is not None:
+            buffer.origin = run
+        return buffer
+
+
+def _mapped(name: str, type_name: str, num_bytes: int, runs: Sequence[Run]) -> Buffer | None:
+    """A buffer of these pages one after the other, and memory of its own for what is left."""
+    total = MAX_GUARD + -(-num_bytes // PAGE) * PAGE + MAX_GUARD
+    start = _map(None, total, mmap.MAP_ANONYMOUS, -1, 0)
+    if start is None:
+        return None
+    where = start + MAX_GUARD
+    for run in runs:
+        page, left = run.page, run.count
+        while left:
+            count = min(left, BLOCK_PAGES - page)
+            if _map(where, count * PAGE, MAP_FIXED, run.file.descriptor, page * PAGE) is None:
                 _munmap(start, total)
                 return None
-            place, page = place + size, 0
-        memory: Any = (ctypes.c_uint8 * total).from_address(start)
-        weakref.finalize(memory, _munmap, start, total).atexit = False
-        raw = np.frombuffer(memory, dtype=np.uint8)
-        if rest:
-            end = (turn * PAGE + whole) % (BLOCK_PAGES * PAGE)
-            tail = os.pread(self.descriptor, rest, end)
-            raw[MAX_GUARD + whole : MAX_GUARD + num_bytes] = np.frombuffer(tail, dtype=np.uint8)
-        buffer = Buffer(name, type_name, num_bytes, torch.from_numpy(raw), MAX_GUARD)
-        buffer.fill_guards()
-        return buffer
+            where, page, left = where + count * PAGE, 0, left - count
+    memory: Any = (ctypes.c_uint8 * total).from_address(start)
+    weakref.finalize(memory, _munmap, start, total).atexit = False
+    raw = np.frombuffer(memory, dtype=np.uint8)
+    buffer = Buffer(name, type_name, num_bytes, torch.from_numpy(raw), MAX_GUARD)
+    buffer.fill_guards()
+    return buffer
 
 
 def can_map() -> bool:

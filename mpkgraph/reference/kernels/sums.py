@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from mpkgraph.reference.threads import in_spans
+
 if TYPE_CHECKING:
     from mpkgraph.reference.known import KnownProducts
 
-CHUNK_ELEMS = 1 << 18
-"""So many weights are widened at a time: 2 MiB of float64, which caches hold."""
-SHARED_CHUNK_ELEMS = 1 << 21
-"""The same where several threads share a chunk: they wait for each other after each."""
+CHUNK_ELEMS = 1 << 16
+"""So many weights are widened at a time: half a MiB of float64, which a core's cache holds."""
 FEW_ROWS = 4
 
 Widen = Callable[[int, int, torch.Tensor], None]
@@ -65,15 +65,18 @@ def products_of(x: torch.Tensor, columns: int, widen: Widen) -> torch.Tensor:
     k = x.shape[1]
     wide = x.double()
     out = torch.empty(len(x), columns, dtype=torch.float32)
-    elems = CHUNK_ELEMS if torch.get_num_threads() == 1 else SHARED_CHUNK_ELEMS
-    step = max(1, elems // max(k, 1))
-    for start in range(0, columns, step):
-        stop = min(start + step, columns)
-        part = _WORKSPACE.of(stop - start, k)
-        widen(start, stop, part)
-        # Which of the two is faster is BLAS's affair; the sums are the same
-        sums = wide @ part.T if len(wide) < FEW_ROWS else (part @ wide.T).T
-        out[:, start:stop] = sums
+    step = max(1, CHUNK_ELEMS // max(k, 1))
+
+    def add_up(first: int, last: int) -> None:
+        for start in range(first, last, step):
+            stop = min(start + step, last)
+            part = _WORKSPACE.of(stop - start, k)
+            widen(start, stop, part)
+            # Which of the two is faster is BLAS's affair; the sums are the same
+            sums = wide @ part.T if len(wide) < FEW_ROWS else (part @ wide.T).T
+            out[:, start:stop] = sums
+
+    in_spans(add_up, columns, k, step)
     return out
 
 

@@ -18,6 +18,7 @@ from mpkgraph.reference.interpreter.buffer import OutsideError
 from mpkgraph.reference.interpreter.initial import Initial
 from mpkgraph.reference.interpreter.memory import RankMemory, TensorShape
 from mpkgraph.reference.interpreter.operators import OperatorPlan
+from mpkgraph.reference.interpreter.pages import BoolArray
 from mpkgraph.reference.interpreter.program import Program
 from mpkgraph.reference.interpreter.roles import reference_order
 from mpkgraph.reference.interpreter.run import RunResult, run_program
@@ -177,7 +178,8 @@ class Checker:
             except OutsideError as error:
                 unchecked.append(Unchecked(rank.rank, name, str(error)))
                 continue
-            limits = self._limits(position, name, plan, right)
+            pages = _pages(memory, shape, expected, position, right)
+            limits = self._limits(position, name, plan, right, None if pages is None else pages[1])
             holes = _holes(memory, shape, expected, position)
             verdicts.append(
                 TensorVerdict(
@@ -188,7 +190,7 @@ class Checker:
                     operator=plan.operator.index,
                     operator_name=rank.name(plan.operator),
                     limits=limits,
-                    difference=compare(value, right.to(value.dtype), limits, holes),
+                    difference=compare(value, right.to(value.dtype), limits, holes, pages),
                     is_output=name not in self._read(position),
                 )
             )
@@ -221,7 +223,14 @@ class Checker:
         read: frozenset[str] = self.program.memo[key]
         return read
 
-    def _limits(self, position: int, name: str, plan: OperatorPlan, right: Any) -> Limits:
+    def _limits(
+        self,
+        position: int,
+        name: str,
+        plan: OperatorPlan,
+        right: Any,
+        pages: BoolArray | None,
+    ) -> Limits:
         shape = self.program.ranks[position].shapes[name]
         reduction = max(
             (
@@ -231,7 +240,7 @@ class Checker:
             ),
             default=1,
         )
-        default = default_limits(plan.function, short_type(shape), reduction, size_of(right))
+        default = default_limits(plan.function, short_type(shape), reduction, size_of(right, pages))
         return self.limits.apply(name, default)
 
     def _first_wrong(self, verdicts: Sequence[TensorVerdict]) -> TensorVerdict | None:
@@ -327,6 +336,20 @@ def short_type(shape: TensorShape) -> str:
     'bf16'
     """
     return _SHORT.get(shape.type_name, "fp8" if "float8" in shape.type_name else shape.type_name)
+
+
+def _pages(
+    memory: RankMemory, shape: TensorShape, expected: Expected, position: int, right: Any
+) -> tuple[BoolArray, BoolArray] | None:
+    """Pages of a dense tensor and of its right values that are touched; None: nobody knows."""
+    buffer = memory.buffers[shape.name]
+    if position >= len(expected.memories) or not buffer.is_zeros or not shape.is_dense:
+        return None
+    other = expected.memories[position].buffers[shape.name]
+    if right.data_ptr() != other.data.data_ptr() or not other.is_zeros:
+        return None
+    mine, others = buffer.touched_pages, other.touched_pages
+    return None if mine is None or others is None else (mine, others)
 
 
 def _holes(memory: RankMemory, shape: TensorShape, expected: Expected, position: int) -> Any:

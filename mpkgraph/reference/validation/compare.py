@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from mpkgraph.reference.interpreter.pages import BoolArray, touched_elements, touched_spans
 from mpkgraph.reference.validation.limits import Limits
 
 CHUNK_ELEMS = 1 << 19
@@ -80,16 +81,30 @@ class Difference:
         }
 
 
-def compare(value: Any, right: Any, limits: Limits, unwritten: Any = None) -> Difference:
+def compare(
+    value: Any,
+    right: Any,
+    limits: Limits,
+    unwritten: Any = None,
+    pages: tuple[BoolArray, BoolArray] | None = None,
+) -> Difference:
     """Compare a tensor with what it should be; both of one shape and type.
 
-    `unwritten` is True for elements that hold nothing: they are mismatches.
+    `unwritten` is True for elements that hold nothing: they are mismatches. `pages` are those that
+    are touched, of two dense tensors that are 0 elsewhere.
     """
     sums = _Sums(limits)
     flat, wanted = value.reshape(-1), right.reshape(-1)
     holes = None if unwritten is None else unwritten.reshape(-1)
+    used = None
+    if pages is not None and holes is None:
+        used = touched_spans(flat, pages[0], CHUNK_ELEMS)
+        used = (used | touched_spans(wanted, pages[1], CHUNK_ELEMS)).tolist()
     for start in range(0, len(flat), CHUNK_ELEMS):
         stop = start + CHUNK_ELEMS
+        if used is not None and not used[start // CHUNK_ELEMS]:
+            sums.add_zeros(min(stop, len(flat)) - start, is_float=flat.dtype.is_floating_point)
+            continue
         sums.add(
             start,
             flat[start:stop],
@@ -108,12 +123,22 @@ def mismatches(value: Any, right: Any, limits: Limits, unwritten: Any = None) ->
     return mask if unwritten is None else mask | unwritten
 
 
-def size_of(right: Any) -> float:
-    """Root mean square of the finite values, over a sample of large tensors."""
+def size_of(right: Any, pages: BoolArray | None = None) -> float:
+    """Root mean square of the finite values, over a sample of large tensors.
+
+    `pages` are those that are touched, of a dense tensor that is 0 elsewhere.
+    """
     flat = right.reshape(-1)
     if not flat.dtype.is_floating_point or not len(flat):
         return 0.0
-    sample = _wide(flat[:: max(1, len(flat) // SAMPLE_ELEMS)])
+    step = max(1, len(flat) // SAMPLE_ELEMS)
+    if pages is None:
+        sample = _wide(flat[::step])
+    else:
+        places = np.arange(0, len(flat), step)
+        used = touched_elements(flat, pages, places)
+        sample = torch.zeros(len(places), dtype=torch.float64)
+        sample[torch.from_numpy(used)] = _wide(flat[torch.from_numpy(places[used])])
     sample = sample[torch.isfinite(sample)]
     return float(sample.square().mean().sqrt()) if len(sample) else 0.0
 
@@ -160,6 +185,13 @@ class _Sums:
         self._add_errors(a[finite], b[finite])
         if is_float and value.element_size() < 8:
             self._add_ulps(value[finite], right[finite])
+
+    def add_zeros(self, count: int, *, is_float: bool) -> None:
+        """Elements that are 0 in both."""
+        self.count += count
+        self.finite += count
+        if is_float:
+            self.ulps = self.ulps or 0
 
     def _add_equal(self, value: Any, *, is_float: bool) -> None:
         self.finite += len(value)

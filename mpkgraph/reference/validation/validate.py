@@ -18,6 +18,7 @@ from mpkgraph.io.graph_hash import graph_sha256
 from mpkgraph.reference.interpreter.initial import Given, Initial, InitialOptions
 from mpkgraph.reference.interpreter.memory import RankMemory
 from mpkgraph.reference.interpreter.program import Program
+from mpkgraph.reference.threads import spans_instead_of_operations
 from mpkgraph.reference.validation.check import Checker, Expected
 from mpkgraph.reference.validation.conflicts import conflicting_pairs
 from mpkgraph.reference.validation.limits import GivenLimits
@@ -124,6 +125,10 @@ class Validation:
 
     def report(self) -> RunReport:
         """Run, compare, and trace what is wrong. Raises UsageError for options that don't fit."""
+        with spans_instead_of_operations():
+            return self._report()
+
+    def _report(self) -> RunReport:
         self._check_names()
         start = time.perf_counter()
         outcomes: list[RunOutcome] = []

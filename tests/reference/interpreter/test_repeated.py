@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 np = pytest.importorskip("numpy")
 
 from mpkgraph.reference.interpreter import repeated  # noqa: E402
+from mpkgraph.reference.interpreter.buffer import Buffer  # noqa: E402
 from mpkgraph.reference.interpreter.repeated import Blocks  # noqa: E402
 
 
@@ -51,3 +52,36 @@ def test_who_writes_has_a_copy():
     assert torch.equal(other.data, before)
     del one, blocks
     assert torch.equal(other.data, before)
+
+
+def _buffer(blocks, name, num_pages, turn):
+    return blocks.buffer(name, "DT_BFLOAT16", num_pages * repeated.PAGE, "key", _make, turn)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="maps files in memory")
+def test_joined_pages_are_the_parts_rows():
+    blocks, page = Blocks(), repeated.PAGE
+    one, other = _buffer(blocks, "a", 20, 3), _buffer(blocks, "b", 10, 6)
+    parts = [(one, 0, 10 * page), (other, 0, 5 * page)]
+    parts += [(one, 10 * page, 10 * page), (other, 5 * page, 5 * page)]
+    whole = repeated.joined("c", "DT_BFLOAT16", parts, 30 * page)
+    copy = torch.cat([x.data[start : start + size] for x, start, size in parts])
+    assert torch.equal(whole.data, copy)
+    assert not whole.guards_broken()
+    whole.data.fill_(0)
+    assert torch.equal(one.data, _buffer(Blocks(), "a", 20, 3).data)
+
+
+def test_parts_that_are_not_pages_are_not_joined():
+    blocks, page = Blocks(), repeated.PAGE
+    one = _buffer(blocks, "a", 20, 3)
+    own = Buffer.new("b", "DT_BFLOAT16", 4 * page, "zero")
+    assert repeated.joined("c", "DT_BFLOAT16", [(one, 0, page // 2)], page // 2) is None
+    assert repeated.joined("c", "DT_BFLOAT16", [(one, 0, page), (own, 0, page)], 2 * page) is None
+    assert repeated.joined("c", "DT_BFLOAT16", [(one, 19 * page, 2 * page)], 2 * page) is None
+
+
+def test_no_two_tensors_begin_at_one_page():
+    blocks = Blocks()
+    assert [blocks.free_turn("key", 5, name) for name in "abca"] == [5, 6, 0, 5]
+    assert blocks.free_turn("other", 5, "d") == 5
