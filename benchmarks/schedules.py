@@ -134,7 +134,9 @@ def _run_once(case: str) -> dict[str, Any]:
         record = path.with_name(path.name.replace("task_graph", "pipeline"))
         contexts.append(context_of(read_graph(path), read_record(record)))
     started = time.process_time()
-    report = validate(contexts, RunOptions(schedules=SCHEDULES, seeds=SEEDS, supply_meta=True))
+    report = validate(
+        contexts, RunOptions(schedules=SCHEDULES, seeds=SEEDS, supply_meta=True, map_errors=False)
+    )
     findings = verify(contexts).findings
     hazards = sorted(
         {
@@ -145,7 +147,9 @@ def _run_once(case: str) -> dict[str, Any]:
     )
     shown = []
     for code in hazards:
-        replayed = validate(contexts, RunOptions(replays=[code], supply_meta=True))
+        replayed = validate(
+            contexts, RunOptions(replays=[code], supply_meta=True, map_errors=False)
+        )
         shown += [(code, x.is_shown, _blame(x.outcome)) for x in replayed.replays]
     return {
         "ranks": len(contexts),

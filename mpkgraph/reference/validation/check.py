@@ -74,6 +74,8 @@ class Checker:
     findings: Callable[[], Sequence[Finding]] = tuple
     """What static verify says; asked for when something is wrong."""
     expected: Expected | None = None
+    max_mapped: int = MAX_MAPPED
+    """Elements of a wrong tensor whose errors are mapped to tasks, but for the blamed one."""
     last: Sequence[RankMemory] = ()
     """Memories of the last run."""
 
@@ -122,7 +124,7 @@ class Checker:
         first = self._first_wrong(verdicts)
         errors: list[TaskErrors] = []
         for verdict in sorted((x for x in verdicts if not x.passes), key=lambda x: x is not first):
-            if verdict is not first and math.prod(verdict.shape) > MAX_MAPPED:
+            if verdict is not first and math.prod(verdict.shape) > self.max_mapped:
                 errors.append(TaskErrors.unmapped(verdict.rank, verdict.name))
                 continue
             wrong = self._wrong(verdict, memories, expected)
