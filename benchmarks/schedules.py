@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,9 +135,8 @@ def _run_once(case: str) -> dict[str, Any]:
         record = path.with_name(path.name.replace("task_graph", "pipeline"))
         contexts.append(context_of(read_graph(path), read_record(record)))
     started = time.process_time()
-    report = validate(
-        contexts, RunOptions(schedules=SCHEDULES, seeds=SEEDS, supply_meta=True, map_errors=False)
-    )
+    options = RunOptions(schedules=SCHEDULES, seeds=SEEDS, supply_meta=True, map_errors=False)
+    report = validate(contexts, options)
     findings = verify(contexts).findings
     hazards = sorted(
         {
@@ -147,9 +147,7 @@ def _run_once(case: str) -> dict[str, Any]:
     )
     shown = []
     for code in hazards:
-        replayed = validate(
-            contexts, RunOptions(replays=[code], supply_meta=True, map_errors=False)
-        )
+        replayed = validate(contexts, replace(options, replays=[code]))
         shown += [(code, x.is_shown, _blame(x.outcome)) for x in replayed.replays]
     return {
         "ranks": len(contexts),
