@@ -59,10 +59,10 @@ def reference(text: bytes) -> dict[str, Any]:
     decoded = text.removeprefix(b"\xef\xbb\xbf").decode()
     try:
         doc = json.loads(decoded, object_pairs_hook=_object, parse_constant=_refuse)
-    except RecursionError:
+        json.dumps(doc, ensure_ascii=False, allow_nan=False).encode()  # refuses lone surrogates
+        need(_numbers_fit(doc))
+    except RecursionError:  # in which of them differs from Python to Python
         raise ValueError("too deep") from None
-    json.dumps(doc, ensure_ascii=False, allow_nan=False).encode()  # refuses lone surrogates
-    need(_numbers_fit(doc))
     need(type(doc) is dict and type(doc.get("all_tasks")) is list)
     need(type(doc.get("all_events")) is list)
     tasks = [_task(task) for task in doc["all_tasks"]]

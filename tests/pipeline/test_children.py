@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from pathlib import Path
 
 import pytest
 
@@ -45,19 +44,18 @@ def _script(tmp_path, check, grid="(4, 1, 1)", child=None):
     return write(tmp_path, PARENT.format(child=child, check=check))
 
 
-def _folders():
-    return set(Path(tempfile.gettempdir()).glob("mpkgraph-children-*"))
-
-
-def test_what_a_child_compiles_is_the_scripts(tmp_path, capfd):
+def test_what_a_child_compiles_is_the_scripts(tmp_path, capfd, monkeypatch):
     """... and its launch executes, so that the child's own check sees values."""
-    before, path = _folders(), os.environ.get("PYTHONPATH")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    path = os.environ.get("PYTHONPATH")
     script = _script(tmp_path, '"sum 2048.0" in done.stdout')
     assert command(["verify", str(script), "--run"]) == 0
     out = capfd.readouterr().out
     assert "1 pipeline was compiled by processes that the script started" in out
     assert "ok  out" in out.replace("    ", "  ")
-    assert _folders() <= before
+    assert not list(temporary.glob("mpkgraph-children-*"))
     assert (os.environ.get("PYTHONPATH"), "MPKGRAPH_CHILDREN" in os.environ) == (path, False)
 
 
