@@ -123,15 +123,6 @@ class Catalog:
         """
         return self.task_type_name(value).removeprefix("TASK_").lower()
 
-    def find_task_types(self, text: str) -> tuple[int, ...]:
-        """Numbers of the task types that a user means by a number, a name or a part of one."""
-        if text.lstrip("-").isdigit():
-            return (int(text),)
-        wanted = text.upper().removeprefix("TASK_")
-        names = {value: name.removeprefix("TASK_") for value, name in self.task_types.items()}
-        exact = tuple(value for value, name in names.items() if name == wanted)
-        return exact or tuple(value for value, name in names.items() if wanted in name)
-
 
 _SHORT_NAMES = {row.name: row.short_name for row in DATA_TYPES}
 _SIZES = {row.name: row.size_bytes for row in DATA_TYPES}

@@ -106,18 +106,3 @@ def test_unknown_numbers_have_a_name():
     assert DEFAULT.data_type_name(4242) == "DT_4242"
     assert DEFAULT.data_type_size(4242) is None
     assert DEFAULT.task_type_row(4242).kind == "unknown"
-
-
-@pytest.mark.parametrize(
-    ("text", "names"),
-    [
-        ("119", ["TASK_RMS_NORM"]),
-        ("rms_norm", ["TASK_RMS_NORM"]),
-        ("TASK_RMS_NORM_HOPPER", ["TASK_RMS_NORM_HOPPER"]),
-        ("argmax_partial", ["TASK_ARGMAX_PARTIAL"]),
-        ("w2_linear", ["TASK_MOE_W2_LINEAR_SM90", "TASK_MOE_W2_LINEAR_SM100"]),
-        ("nothing_like_it", []),
-    ],
-)
-def test_task_types_are_found_by_what_people_write(text, names):
-    assert [DEFAULT.task_type_name(value) for value in DEFAULT.find_task_types(text)] == names

@@ -24,10 +24,6 @@ class Bounds:
     """The last hand-out of the schedulers and the task that it hands out."""
 
     @property
-    def largest_ns(self) -> int:
-        return max(self.work_ns, self.path_ns, self.hand_out_ns)
-
-    @property
     def largest(self) -> str:
         """Which one it is."""
         names = {"work": self.work_ns, "path": self.path_ns, "hand-out": self.hand_out_ns}

@@ -143,11 +143,6 @@ class Buffer:
             return None
         return tuple(x.view(np.int64) for x in zones)
 
-    def is_inside(self, dims: Sequence[int], strides: Sequence[int], offset: int) -> bool:
-        """Whether a view lies within the tensor."""
-        first, last = reach(dims, strides, offset, self.itemsize)
-        return first >= 0 and last <= self.num_bytes
-
     def fill_guards(self) -> None:
         """Make the guard zones what they are found broken by, when they change."""
         whole = self.num_bytes // self.itemsize * self.itemsize
