@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -183,7 +183,7 @@ def schedule(
 
 
 def compile(  # noqa: A001  as the command is called
-    pipeline: PathLike | Sequence[PathLike],
+    pipeline: PathLike | Callable[..., Any] | Sequence[PathLike],
     *,
     target: str | int | None = None,
     settings: Mapping[str, object] | None = None,
@@ -196,8 +196,9 @@ def compile(  # noqa: A001  as the command is called
 ) -> CompileResult:
     """Plan the task graphs of a pipeline, as `mpkgraph compile` does; files only with `output`.
 
-    `pipeline` is a script (run with `arguments`), `module:function` or `file.py:function` (called
-    with `settings` as its parameters), or one or several recorded pipelines. `target` is a compute
+    `pipeline` is a script (run with `arguments`), a function or its name (`module:function`,
+    `file.py:function`), called with `settings` as its parameters, or one or several recorded
+    pipelines. `target` is a compute
     capability (90) or a GPU (`"b200"`). `more` are further fields of
     `mpkgraph.pipeline.compile.CompileOptions`: `num_workers`, `multicast`, `meta`, `init`, ...
 
@@ -212,19 +213,30 @@ def compile(  # noqa: A001  as the command is called
     from mpkgraph.pipeline.compile import CompileOptions, compile_pipelines
     from mpkgraph.pipeline.target import find_cc
 
-    sources = [pipeline] if isinstance(pipeline, _PATHS) else list(pipeline)
+    sources: list[str | Callable[..., Any]]
+    if callable(pipeline):
+        sources = [pipeline]
+    elif isinstance(pipeline, _PATHS):
+        sources = [os.fspath(pipeline)]
+    elif isinstance(pipeline, Iterable):
+        sources = [os.fspath(x) for x in pipeline]
+    else:
+        raise UsageError(
+            f"a {type(pipeline).__name__} is no pipeline",
+            remedy="Give a function, its name, a script or records",
+        )
     options = CompileOptions(
         output=None if output is None else Path(output),
         emit=BOTH if output is not None else frozenset(),
         cc=None if target is None else find_cc(str(target)),
-        settings={name: str(value) for name, value in (settings or {}).items()},
+        settings=settings or {},
         arguments=tuple(arguments),
         world_size=world_size,
         rank=rank,
         all_ranks=all_ranks,
         **more,
     )
-    return compile_pipelines([os.fspath(x) for x in sources], options)
+    return compile_pipelines(sources, options)
 
 
 def verify(
@@ -319,7 +331,15 @@ def _verify_sources(
     if isinstance(source, CompileResult):
         return _one_pipeline(source)
     if not isinstance(source, _PATHS):
-        return source
+        members = list(source) if isinstance(source, Iterable) else [source]
+        odd = [x for x in members if not isinstance(x, (TaskGraph, PipelineRecord, Compiled))]
+        if odd or not members:
+            what = f"a {type(odd[0]).__name__}" if odd else "nothing"
+            raise UsageError(
+                f"{what} is no pipeline",
+                remedy="Give a graph, a record, what compile() gave, or a path",
+            )
+        return members
     from mpkgraph.io.record_file import is_record
 
     if is_record(source):

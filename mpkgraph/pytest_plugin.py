@@ -67,13 +67,13 @@ def mpk_pipeline(request: pytest.FixtureRequest) -> PipelineFixture:
     folder = request.path.parent
     config = request.config
 
-    def compiled(pipeline: str | Path, **options: Any) -> PipelineUnderTest:
+    def compiled(pipeline: str | Path | Callable[..., Any], **options: Any) -> PipelineUnderTest:
         import mpkgraph
 
-        name = _found(folder, str(pipeline))
-        result = mpkgraph.compile(name, **options)
+        found = pipeline if callable(pipeline) else _found(folder, str(pipeline))
+        result = mpkgraph.compile(found, **options)
         return PipelineUnderTest(
-            str(pipeline),
+            getattr(pipeline, "__qualname__", str(pipeline)),
             result,
             folder=folder,
             update=bool(config.getoption(UPDATE)),

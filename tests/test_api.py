@@ -8,6 +8,7 @@ import pytest
 
 import mpkgraph
 from mpkgraph.errors import UsageError
+from mpkgraph.pipeline import TensorSpec
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -98,3 +99,38 @@ def test_results_print_in_a_line(compiled, ranks):
     assert f"by {len(bad.rules)} rules" in printed["verify"]
     assert "differences" in printed["diff"]
     assert " us on 128 workers, cost model h100" in printed["schedule"]
+
+
+def norm(kernel, rows: int = 8, names=("x", "y")):
+    """Of a notebook, say: it lies in no file that is named."""
+    x, y = (kernel.attach_input(TensorSpec((rows, 4096), "bfloat16"), name=n) for n in names)
+    w = kernel.attach_input(TensorSpec((4096,), "bfloat16"), name="w")
+    kernel.rmsnorm_layer(input=x, weight=w, output=y, grid_dim=(rows, 1, 1), block_dim=(128, 1, 1))
+
+
+def test_a_function_is_compiled():
+    """As it is called by name; its parameters are values, or text that is read as one."""
+    result = mpkgraph.compile(norm, target="h100", settings={"rows": 4, "names": ("a", "b")})
+    assert set(result.graph.tensors) == {"a", "w", "b"}
+    record = result.compiled[0].record
+    assert record.origin["function"] == f"{__name__}:norm"
+    assert record.origin["settings"] == {"rows": "4", "names": "('a', 'b')"}
+    by_text = mpkgraph.compile(norm, target="h100", settings={"rows": "4"})
+    by_name = mpkgraph.compile(f"{__file__}:norm", target="h100", settings={"rows": 4})
+    assert mpkgraph.diff(by_text, by_name).is_equal
+    with pytest.raises(UsageError, match="no parameter 'columns'"):
+        mpkgraph.compile(norm, settings={"columns": 1})
+
+
+@pytest.mark.parametrize("ask", [mpkgraph.verify, lambda x: mpkgraph.diff(x, x), mpkgraph.compile])
+@pytest.mark.parametrize("odd", [3, None])
+def test_what_is_no_pipeline(ask, odd):
+    with pytest.raises(UsageError, match="is no pipeline"):
+        ask(odd)
+
+
+def test_a_graph_is_a_network(compiled):
+    graph = compiled.graph
+    assert len(graph.to_networkx()) == graph.num_tasks + graph.num_events
+    operators = graph.to_networkx(kind="operators")
+    assert set(operators) == set(mpkgraph.to_networkx(graph, kind="operators"))

@@ -240,7 +240,7 @@ def base_request(
         source=scripts[0] if scripts else "",
         records=records,
         arguments=tuple(options.arguments),
-        settings=dict(options.settings),
+        settings={name: str(value) for name, value in options.settings.items()},
         init=dict(options.init),
         mirage_python="" if found is None else str(found.python),
         mirage_root=None if found is None or found.root is None else str(found.root),

@@ -20,6 +20,8 @@ from mpkgraph.model import ids
 from mpkgraph.model.source import GraphSource
 
 if TYPE_CHECKING:
+    import networkx as nx
+
     from mpkgraph.analysis.summary_result import Summary
 
 __all__ = [
@@ -290,6 +292,18 @@ class TaskGraph:
         from mpkgraph.api import summarise
 
         return summarise(self)
+
+    def to_networkx(self, **options: Any) -> nx.DiGraph:
+        """Tasks and events, or operators and tensors: `mpkgraph.to_networkx(graph, **options)`.
+
+        >>> import mpkgraph
+        >>> graph = mpkgraph.read("examples/decoder/task_graph_rank0.json")
+        >>> len(graph.to_networkx()), len(graph.to_networkx(kind="operators"))
+        (430, 83)
+        """
+        from mpkgraph.views.networkx import to_networkx
+
+        return to_networkx(self, **options)
 
     @property
     def num_tasks(self) -> int:

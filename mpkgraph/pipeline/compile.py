@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -49,8 +49,8 @@ class CompileOptions:
     multicast: bool | None = None
     arguments: Sequence[str] = ()
     """Of a script."""
-    settings: Mapping[str, str] = field(default_factory=dict)
-    """Parameters of a function."""
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """Parameters of a function; text is read as what the parameter is."""
     init: Mapping[str, Any] = field(default_factory=dict)
     """PersistentKernel parameters of the kernel that a function receives."""
     meta: bool = False
@@ -66,34 +66,35 @@ class CompileOptions:
 
 
 def compile_pipelines(
-    sources: Sequence[str], options: CompileOptions | None = None
+    sources: Sequence[str | Callable[..., Any]], options: CompileOptions | None = None
 ) -> CompileResult:
     """Plan the task graphs of one script or function, or of recorded pipelines.
 
-    `sources` is one `SCRIPT.py`, one `module:function` or `file.py:function`, or any number of
-    records and folders of them. Records of one rank are planned as one process makes graphs one
-    after another: kernel variants go on counting.
+    `sources` is one `SCRIPT.py`, one function or its name (`module:function`, `file.py:function`),
+    or any number of records and folders of them. Records of one rank are planned as one process
+    makes graphs one after another: kernel variants go on counting.
 
     Raises PipelineError for what Mirage would refuse, UsageError for options that do not go
     together, GraphReadError for a record that can't be read.
     """
     chosen = options or CompileOptions()
-    scripts = [x for x in sources if x.endswith(".py") or _is_function(x)]
-    if not scripts:
+    records = [x for x in sources if isinstance(x, str) and not _is_script(x)]
+    if len(records) == len(sources):
         only_for_scripts(chosen)
-        return CompileResult(tuple(_compile_records(sources, chosen)))
+        return CompileResult(tuple(_compile_records(records, chosen)))
+    script = next(x for x in sources if x not in records)
     if len(sources) > 1:
         raise UsageError(
-            f"{scripts[0]} can't be compiled together with other pipelines",
+            f"{script} can't be compiled together with other pipelines",
             remedy="Arguments of a script follow after --",
         )
-    return _compile_script(scripts[0], chosen)
+    return _compile_script(script, chosen)
 
 
-def _is_function(name: str) -> bool:
+def _is_script(name: str) -> bool:
     from mpkgraph.pipeline.script import is_function
 
-    return is_function(name)
+    return name.endswith(".py") or is_function(name)
 
 
 def only_for_scripts(options: CompileOptions) -> None:
@@ -121,7 +122,7 @@ def _catalog(options: CompileOptions) -> Catalog:
     return DEFAULT if options.mirage_home is None else catalog_for(options.mirage_home)
 
 
-def _compile_script(source: str, options: CompileOptions) -> CompileResult:
+def _compile_script(source: str | Callable[..., Any], options: CompileOptions) -> CompileResult:
     from mpkgraph.pipeline.script import ScriptOptions, is_function, run_function, run_script
 
     target = Target(
@@ -144,7 +145,7 @@ def _compile_script(source: str, options: CompileOptions) -> CompileResult:
         keep_tensors=options.keep_tensors,
         executor=options.executor,
     )
-    if is_function(source):
+    if not isinstance(source, str) or is_function(source):
         if options.arguments:
             raise UsageError(
                 "a function takes no arguments after --", remedy="Give them as --set NAME=VALUE"

@@ -41,12 +41,12 @@ def takes_kernel(function: Callable[..., Any]) -> bool:
     return any(x.kind in POSITIONAL for x in inspect.signature(function).parameters.values())
 
 
-def bind_parameters(function: Callable[..., Any], settings: Mapping[str, str]) -> dict[str, Any]:
+def bind_parameters(function: Callable[..., Any], settings: Mapping[str, object]) -> dict[str, Any]:
     """Keyword arguments for a function, besides the kernel that it may take first.
 
-    A value is read as the parameter's annotation says, else as its default's type, else as a
-    Python literal, else as text. Raises UsageError for a name that the function does not have,
-    one that it needs and was not given, or a value of the wrong type.
+    Text is read as the parameter's annotation says, else as its default's type, else as a Python
+    literal, else it stays text; any other value is the parameter's. Raises UsageError for a name
+    that the function does not have, one that it needs and was not given, or text of the wrong type.
     """
     label = getattr(function, "__name__", repr(function))
     hints = _hints(function)
@@ -70,7 +70,8 @@ def bind_parameters(function: Callable[..., Any], settings: Mapping[str, str]) -
             remedy=f"Give {' '.join(f'--set {name}=...' for name in missing)}",
         )
     return {
-        name: _value(name, text, _type_of(name, named, hints)) for name, text in settings.items()
+        name: _value(name, value, _type_of(name, named, hints)) if isinstance(value, str) else value
+        for name, value in settings.items()
     }
 
 

@@ -31,8 +31,8 @@ from mpkgraph.pipeline.standin.finder import HOME_VARIABLE, check_mirage_home
 from mpkgraph.pipeline.standin.session import Executor, Session, StopScriptError
 from mpkgraph.pipeline.target import Target
 from mpkgraph.pipeline.user_code import (
+    UserFunction,
     is_function,
-    load_function,
     read_script,
     run_as_main,
     shown,
@@ -120,12 +120,12 @@ def run_script(
 
 
 def run_function(
-    name: str,
-    settings: Mapping[str, str] | None = None,
+    source: str | Callable[..., Any],
+    settings: Mapping[str, object] | None = None,
     target: Target | None = None,
     options: ScriptOptions | None = None,
 ) -> ScriptResult:
-    """Call `module:function` or `file.py:function` with a kernel and collect its pipeline.
+    """Call a function, or the one named `module:function` or `file.py:function`, with a kernel.
 
     A function without positional parameters makes kernels of its own, as Mirage's test functions
     do. Else the kernel is in test mode, with Mirage's default parameters, the target's workers,
@@ -134,16 +134,12 @@ def run_function(
 
     Raises as `run_script`, and UsageError when there is no such function or a setting is wrong.
     """
-    module, _, function_name = name.rpartition(":")
-    if not is_function(name):
-        raise UsageError(f"{name!r} is not module:function or file.py:function")
+    named = UserFunction.named(source) if isinstance(source, str) else UserFunction.given(source)
     settings = settings or {}
     chosen = options or ScriptOptions()
-    is_file = module.endswith(".py")
-    folder = Path(module).absolute().parent if is_file else Path.cwd()
 
     def run(session: Session, kernel_class: type[PersistentKernel]) -> None:
-        function = load_function(module, function_name, is_file=is_file)
+        function = named.load()
         arguments = bind_parameters(function, settings)
         if not takes_kernel(function):
             function(**arguments)
@@ -153,14 +149,14 @@ def run_function(
         if not kernel._is_compiled:  # noqa: SLF001  Mirage's name
             session.compile(kernel, site=site_of(function))
 
-    name = f"{shown(Path(module)) if is_file else module}:{function_name}"
+    texts = {name: x if isinstance(x, str) else repr(x) for name, x in settings.items()}
     return _run_ranks(
         run,
         target or Target(),
         chosen,
-        origin={"function": name, "settings": dict(settings)},
-        argv=[module],
-        import_folder=folder,
+        origin={"function": named.shown, "settings": texts},
+        argv=[named.module],
+        import_folder=named.folder,
     )
 
 
@@ -169,14 +165,10 @@ def reference_function(name: str, target: Target | None = None) -> Callable[...,
 
     Its module may import Mirage, which then is the stand-in. Raises UsageError when there is none.
     """
-    module, _, function = name.rpartition(":")
-    if not is_function(name):
-        raise UsageError(f"{name!r} is not module:function or file.py:function")
-    is_file = module.endswith(".py")
-    folder = Path(module).absolute().parent if is_file else Path.cwd()
+    named = UserFunction.named(name)
     session = Session(target=target or Target(), emit=frozenset())
-    with standin(session, import_folder=folder, argv=[module]):
-        return load_function(module, function, is_file=is_file)
+    with standin(session, import_folder=named.folder, argv=[named.module]):
+        return named.load()
 
 
 Run = Callable[[Session, type[PersistentKernel]], None]

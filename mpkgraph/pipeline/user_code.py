@@ -9,6 +9,7 @@ import io
 import sys
 import types
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,40 @@ def run_as_main(script: Path, source: bytes) -> None:
     sys.modules["__main__"] = module
     code = compile(source, file, "exec", dont_inherit=True)
     exec(code, vars(module))  # noqa: S102  running the user's script is what this is for
+
+
+@dataclass(frozen=True)
+class UserFunction:
+    """A function that is to be called, which need not be loaded yet."""
+
+    module: str
+    """Its module's name, or the path of its file."""
+    shown: str
+    """Its name in a record."""
+    folder: Path
+    """Where its imports are looked for first."""
+    load: Callable[[], Callable[..., Any]]
+
+    @classmethod
+    def named(cls, name: str) -> UserFunction:
+        """`module:function` or `file.py:function`. Raises UsageError for another form."""
+        if not is_function(name):
+            raise UsageError(f"{name!r} is not module:function or file.py:function")
+        module, _, function = name.rpartition(":")
+        is_file = module.endswith(".py")
+        return cls(
+            module,
+            f"{shown(Path(module)) if is_file else module}:{function}",
+            Path(module).absolute().parent if is_file else Path.cwd(),
+            lambda: load_function(module, function, is_file=is_file),
+        )
+
+    @classmethod
+    def given(cls, function: Callable[..., Any]) -> UserFunction:
+        """One that the caller has, of a notebook perhaps."""
+        module = str(getattr(function, "__module__", None) or "__main__")
+        name = getattr(function, "__qualname__", type(function).__name__)
+        return cls(module, f"{module}:{name}", Path.cwd(), lambda: function)
 
 
 def load_function(module: str, function: str, *, is_file: bool) -> Callable[..., Any]:

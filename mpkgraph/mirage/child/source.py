@@ -14,8 +14,8 @@ from mpkgraph.mirage.protocol import ChildRequest
 from mpkgraph.pipeline.function_parameters import bind_parameters, takes_kernel
 from mpkgraph.pipeline.target import Target
 from mpkgraph.pipeline.user_code import (
+    UserFunction,
     is_function,
-    load_function,
     read_script,
     run_as_main,
     shown,
@@ -26,10 +26,8 @@ def origin_of(request: ChildRequest) -> dict[str, Any]:
     """What a record says about what made it."""
     rank = {"world_size": request.target["world_size"], "rank": request.target["rank"]}
     if is_function(request.source):
-        module, _, function = request.source.rpartition(":")
-        name = shown(Path(module)) if module.endswith(".py") else module
-        settings = {"function": f"{name}:{function}", "settings": dict(request.settings)}
-        return {**settings, **rank}
+        name = UserFunction.named(request.source).shown
+        return {"function": name, "settings": dict(request.settings), **rank}
     if request.source:
         script = {"script": shown(Path(request.source)), "options": list(request.arguments)}
         return {**script, **rank}
@@ -38,12 +36,9 @@ def origin_of(request: ChildRequest) -> dict[str, Any]:
 
 def import_folder(request: ChildRequest) -> Path | None:
     """Where the source's own imports are looked for first."""
-    module = request.source
     if is_function(request.source):
-        module = request.source.rpartition(":")[0]
-        if not module.endswith(".py"):
-            return Path.cwd()
-    return Path(module).absolute().parent if module else None
+        return UserFunction.named(request.source).folder
+    return Path(request.source).absolute().parent if request.source else None
 
 
 def run_source(request: ChildRequest, mirage: Any, recording: Recording, target: Target) -> None:
@@ -60,9 +55,9 @@ def run_source(request: ChildRequest, mirage: Any, recording: Recording, target:
         sys.argv = [request.source, *request.arguments]
         run_as_main(script, read_script(script))
         return
-    module, _, name = request.source.rpartition(":")
-    sys.argv = [module]
-    function = load_function(module, name, is_file=module.endswith(".py"))
+    named = UserFunction.named(request.source)
+    sys.argv = [named.module]
+    function = named.load()
     arguments = bind_parameters(function, request.settings)
     if not takes_kernel(function):
         function(**arguments)
