@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from mpkgraph.analysis.context import GraphContext
 from mpkgraph.analysis.cost.model import CostModel, cost_model
@@ -11,6 +10,7 @@ from mpkgraph.analysis.schedule.result import Schedule
 from mpkgraph.analysis.schedule.run import ScheduleOptions, schedule
 from mpkgraph.analysis.schedule.what_if import parse_what_if
 from mpkgraph.errors import UsageError
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.record import PipelineRecord
 from mpkgraph.pipeline.target import SCHEDULERS_PER_FREE_SM, get_configurations
 

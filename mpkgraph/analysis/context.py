@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, overload
 
@@ -11,6 +10,7 @@ from mpkgraph.analysis.csr import IntArray
 from mpkgraph.analysis.event_graph import EventGraph
 from mpkgraph.analysis.levels import Levels, find_levels
 from mpkgraph.catalog import DEFAULT, Catalog
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.graph import TaskGraph
 from mpkgraph.model.operator import OperatorSet
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+
+from mpkgraph.frozen import dataclass
 
 IntArray = npt.NDArray[np.int64]
 _MAX_INT64 = np.iinfo(np.int64).max
@@ -104,21 +105,44 @@ def counted(
 
 
 def unique_pairs(
-    first: npt.NDArray[np.integer], second: npt.NDArray[np.integer]
+    first: npt.NDArray[np.integer],
+    second: npt.NDArray[np.integer],
+    counts: IntArray | None = None,
 ) -> tuple[IntArray, IntArray, IntArray]:
-    """Distinct pairs in ascending order and how often each occurs. Values are not negative."""
+    """Distinct pairs in ascending order and how often each occurs, a pair given standing for
+    `counts` of its kind. Values are not negative.
+    """
     if not len(first):
         empty = np.empty(0, dtype=np.int64)
         return empty, empty, empty
+    if counts is not None:
+        order = np.lexsort((second, first))
+        pairs = first[order], second[order]
+        starts = run_starts(*pairs)
+        left, right = (column[starts].astype(np.int64, copy=False) for column in pairs)
+        return left, right, np.add.reduceat(counts[order], starts)
     span = int(second.max()) + 1
     if int(first.max()) >= _MAX_INT64 // span:
         values, codes = np.unique(second, return_inverse=True)
-        left, right, counts = unique_pairs(first, codes)
-        return left, values[right].astype(np.int64), counts
+        left, right, found = unique_pairs(first, codes)
+        return left, values[right].astype(np.int64), found
     # A plain sort of the pairs as numbers is several times faster than one that keeps positions
-    keys, counts = counted(first.astype(np.int64) * span + second)
+    keys, found = counted(first.astype(np.int64) * span + second)
     unique = keys.astype(np.int64, copy=False)
-    return unique // span, unique % span, counts
+    return unique // span, unique % span, found
+
+
+def run_starts(*columns: npt.NDArray[Any]) -> IntArray:
+    """Where rows begin that differ from the row before.
+
+    >>> run_starts(np.array([3, 3, 3, 1]), np.array([0, 0, 2, 2])).tolist()
+    [0, 2, 3]
+    """
+    changes = np.zeros(len(columns[0]), dtype=np.bool_)
+    changes[:1] = True
+    for column in columns:
+        changes[1:] |= column[1:] != column[:-1]
+    return np.flatnonzero(changes)
 
 
 def _starts(rows: npt.NDArray[np.integer], num_rows: int) -> IntArray:

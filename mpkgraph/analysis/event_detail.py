@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from mpkgraph.analysis.context import MAX_REMEMBERED, GraphContext
 from mpkgraph.analysis.groups import TaskGroup, group_tasks
 from mpkgraph.analysis.integers import json_integer
 from mpkgraph.analysis.ranges import check_id
+from mpkgraph.frozen import dataclass
 from mpkgraph.model import ids
 from mpkgraph.model.ids import EventId
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from mpkgraph.analysis.csr import Csr, IntArray
+from mpkgraph.analysis.csr import Csr, IntArray, expand_ranges, run_starts
+from mpkgraph.frozen import dataclass
 from mpkgraph.model import ids
 from mpkgraph.model.distinct import distinct
 from mpkgraph.model.graph import NULL_TASK_TYPE, TaskGraph
@@ -123,6 +124,10 @@ class EventGraph:
         owners = self.dependent_nodes if side == "dependent" else self.trigger_nodes
         return np.flatnonzero(wanted[owners])
 
+    def tasks_along(self, following: IntArray) -> IntArray:
+        """Tasks, ascending, that lead from a node n to `following[n]`; its last is of no node."""
+        return np.flatnonzero(following[self.dependent_nodes] == self.trigger_nodes)
+
     def dependents_of(self, task_ids: IntArray) -> IntArray:
         """`dependent_nodes` of some tasks."""
         return self.dependent_nodes[task_ids]
@@ -190,45 +195,44 @@ class _GraphEvents(EventGraph):
         object.__setattr__(self, "_graph", graph)
 
     @cached_property
-    def _found(self) -> tuple[IntArray, IntArray, npt.NDArray[np.uint64]]:
-        """Nodes that tasks wait on, nodes that they trigger, keys of events not of this graph."""
+    def runs(self) -> _Runs:
+        """Tasks that follow one another and share both events, as one: there are far fewer."""
         strict = self._strict
-        if strict is not None and not len(strict.outside_keys):
-            return strict.dependent_nodes, strict.trigger_nodes, strict.outside_keys
-        table = self._mirrored
-        if strict is not None and table is not None:
-            dependent, trigger = table[strict.dependent_nodes], table[strict.trigger_nodes]
-            for nodes in (dependent, trigger):
-                nodes.flags.writeable = False
-            return dependent, trigger, np.empty(0, dtype=np.uint64)
-        graph, tasks = self._graph, self._graph.tasks
-        columns = tasks.dependent_events, tasks.trigger_events
-        (dependent, trigger), outside_keys = _nodes(graph, columns, mirror=self.mirror)
-        for nodes in (dependent, trigger):
-            nodes[tasks.is_null] = -1
+        if isinstance(strict, _GraphEvents):
+            runs = strict.runs
+            if not len(runs.outside_keys):
+                return runs
+            table = self._mirrored
+            if table is not None:
+                none = np.empty(0, dtype=np.uint64)
+                return _Runs(runs.starts, table[runs.dependent], table[runs.trigger], none)
+        return _Runs.of(self._graph, mirror=self.mirror)
+
+    @cached_property
+    def _found(self) -> tuple[IntArray, IntArray]:
+        """Nodes that tasks wait on, and nodes that they trigger."""
+        strict, runs = self._strict, self.runs
+        if isinstance(strict, _GraphEvents) and strict.runs is runs:
+            return strict.dependent_nodes, strict.trigger_nodes
+        sizes = np.diff(runs.starts, append=self._graph.num_tasks)
+        found = np.repeat(runs.dependent, sizes), np.repeat(runs.trigger, sizes)
+        for nodes in found:
             nodes.flags.writeable = False
-        return dependent, trigger, outside_keys
+        return found
 
     @cached_property
     def _edges(self) -> tuple[IntArray, IntArray, IntArray]:
-        dependent, trigger = self.dependent_nodes, self.trigger_nodes
-        strict = self._strict
-        if strict is not None and strict.dependent_nodes is dependent:
-            return strict.edge_sources, strict.edge_targets, strict.edge_num_tasks
-        table = self._mirrored
-        if strict is not None and table is not None:
-            return _merged(
-                table[strict.edge_sources], table[strict.edge_targets], strict.edge_num_tasks
-            )
-        # Tasks of one edge often follow one another
-        changes = np.ones(len(dependent), dtype=np.bool_)
-        np.not_equal(dependent[1:], dependent[:-1], out=changes[1:])
-        changes[1:] |= trigger[1:] != trigger[:-1]
-        starts = np.flatnonzero(changes)
-        sizes = np.diff(starts, append=len(dependent))
-        dependent, trigger = dependent[starts], trigger[starts]
-        both = (dependent >= 0) & (trigger >= 0)
-        return _merged(dependent[both], trigger[both], sizes[both])
+        strict, runs = self._strict, self.runs
+        if isinstance(strict, _GraphEvents):
+            columns = strict.edge_sources, strict.edge_targets, strict.edge_num_tasks
+            if strict.runs is runs:
+                return columns
+            table = self._mirrored
+            if table is not None:
+                return _merged(table[columns[0]], table[columns[1]], columns[2])
+        sizes = np.diff(runs.starts, append=self._graph.num_tasks)
+        both = (runs.dependent >= 0) & (runs.trigger >= 0)
+        return _merged(runs.dependent[both], runs.trigger[both], sizes[both])
 
     @cached_property
     def _mirrored(self) -> IntArray | None:
@@ -254,7 +258,7 @@ class _GraphEvents(EventGraph):
     @cached_property
     def _has_outside(self) -> bool:
         """Whether tasks name events that are not of this graph; told without finding nodes."""
-        if "_found" in self.__dict__:
+        if "runs" in self.__dict__:
             return len(self.outside_keys) > 0
         for name in ("dependent_events", "trigger_events"):
             event_ids: npt.NDArray[np.uint64] = getattr(self._graph.tasks, name)
@@ -275,7 +279,7 @@ class _GraphEvents(EventGraph):
 
     @property
     def outside_keys(self) -> npt.NDArray[np.uint64]:
-        return self._found[2]
+        return self.runs.outside_keys
 
     @property
     def null_tasks(self) -> npt.NDArray[np.bool_]:
@@ -303,11 +307,25 @@ class _GraphEvents(EventGraph):
         if "_found" not in self.__dict__:
             event_ids = self._graph.tasks.values(f"{side}_events", task_ids)
             nodes, away = self._local_nodes(event_ids)
-            if not away.any():
-                nodes[self.are_null(task_ids)] = -1
-                return nodes
+            nodes[away] = self._outside_nodes(event_ids[away]) if away.any() else -1
+            nodes[self.are_null(task_ids)] = -1
+            return nodes
         owners = self.dependent_nodes if side == "dependent" else self.trigger_nodes
         return owners[task_ids]
+
+    def _outside_nodes(self, event_ids: npt.NDArray[np.uint64]) -> IntArray:
+        """Nodes of events that are not of this graph."""
+        keys = self.outside_keys
+        order = np.argsort(keys)
+        places = np.searchsorted(keys, event_ids & _KEY_MASK, sorter=order)
+        found: IntArray = self.num_local + order[places]
+        return found
+
+    def tasks_along(self, following: IntArray) -> IntArray:
+        runs = self.runs
+        found = np.flatnonzero(following[runs.dependent] == runs.trigger)
+        stops = np.append(runs.starts, self._graph.num_tasks)[found + 1]
+        return expand_ranges(runs.starts[found], stops - runs.starts[found])
 
     def _scan(self, side: Side, node: int) -> IntArray:
         if "_found" in self.__dict__ or node >= self.num_local:
@@ -365,6 +383,28 @@ def _merged(
     starts = np.flatnonzero(np.diff(keys, prepend=-1))
     keys = keys[starts]
     return keys // span, keys % span, np.add.reduceat(num_tasks[order], starts)
+
+
+@dataclass(frozen=True, eq=False)
+class _Runs:
+    """Runs of tasks with the same two events: where each begins, and its two nodes."""
+
+    starts: IntArray
+    dependent: IntArray
+    trigger: IntArray
+    outside_keys: npt.NDArray[np.uint64]
+    """Keys of the events that are not of this graph."""
+
+    @classmethod
+    def of(cls, graph: TaskGraph, *, mirror: bool) -> _Runs:
+        tasks = graph.tasks
+        dependent, trigger = tasks.dependent_events, tasks.trigger_events
+        starts = run_starts(dependent, trigger, tasks.is_null)
+        columns = dependent[starts], trigger[starts]
+        (waits, triggers), outside_keys = _nodes(graph, columns, mirror=mirror)
+        null = tasks.is_null[starts]
+        waits[null] = triggers[null] = -1
+        return cls(starts, waits, triggers, outside_keys)
 
 
 def _nodes(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from mpkgraph.analysis.csr import IntArray, expand_ranges
 from mpkgraph.analysis.event_graph import EventGraph
 from mpkgraph.catalog import EVENT_END_OF_TASK_GRAPH
 from mpkgraph.errors import SelectionError, UsageError
+from mpkgraph.frozen import dataclass
 from mpkgraph.model import ids
 from mpkgraph.model.graph import (
     EventColumns,

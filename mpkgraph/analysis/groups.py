@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from mpkgraph.analysis.context import GraphContext
 from mpkgraph.analysis.csr import IntArray
 from mpkgraph.analysis.ranges import Ranges, format_ranges, to_ranges
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.distinct import distinct
 
 

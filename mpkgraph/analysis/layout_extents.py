@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy.typing as npt
 
 from mpkgraph.analysis.csr import IntArray
 from mpkgraph.catalog import DEFAULT, Catalog
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.byteset import is_nested
 from mpkgraph.model.graph import SlotLayout
 from mpkgraph.model.tile import MAX_ADDRESS, TileError, TileLayout

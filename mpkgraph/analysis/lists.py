@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from mpkgraph.analysis.csr import Csr, IntArray, expand_ranges, unique_pairs
 from mpkgraph.analysis.event_graph import EventGraph, Side
 from mpkgraph.analysis.operator_list import operator_list
 from mpkgraph.analysis.table import Column, Table
+from mpkgraph.frozen import dataclass
 from mpkgraph.model import ids
 from mpkgraph.model.distinct import numbered
 from mpkgraph.model.graph import NULL_TASK_TYPE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from mpkgraph.analysis.csr import IntArray
 from mpkgraph.analysis.event_graph import EventGraph, Side
 from mpkgraph.analysis.ranges import format_ranges, to_ranges
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.distinct import distinct
 
 Direction = Literal["up", "down", "both"]

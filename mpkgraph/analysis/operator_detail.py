@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from mpkgraph.analysis.context import GraphContext
 from mpkgraph.analysis.csr import IntArray, unique_pairs
 from mpkgraph.analysis.ranges import Ranges, check_id, format_ranges, to_ranges
 from mpkgraph.analysis.structure import OperatorEdges
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.distinct import distinct
 from mpkgraph.model.operator import Grid, InputMap, OperatorSlot
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from mpkgraph.analysis.csr import IntArray, counted, unique_pairs
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.operator import Operator
 
 if TYPE_CHECKING:

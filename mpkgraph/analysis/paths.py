@@ -6,17 +6,18 @@ import heapq
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from mpkgraph.analysis.context import GraphContext
+from mpkgraph.analysis.csr import IntArray
 from mpkgraph.analysis.event_graph import EventGraph
 from mpkgraph.analysis.ranges import check_id
-from mpkgraph.analysis.reach import FAR, Reach, reach_between
+from mpkgraph.analysis.reach import FAR, Reach, are_wide, reach_between
 from mpkgraph.analysis.structure import chain_json
 from mpkgraph.analysis.table import MAX_JSON_INTEGER
+from mpkgraph.frozen import dataclass
 
 Path = tuple[int, ...]
 """Task, event, task, ..., task; an event is a node of the event graph."""
@@ -25,6 +26,8 @@ NO_NODE = -2
 """Differs from every node of an event graph, and from -1, which stands for none."""
 MAX_DIGITS = 40
 """Larger numbers of paths are told as a power of ten; models reach thousands of digits."""
+MAX_EXACT = float(1 << 53)
+"""Sums of integers are exact in a float up to here."""
 
 
 @dataclass(frozen=True)
@@ -127,17 +130,44 @@ class _Between:
         if edges is None:
             return None
         columns = (self.events.edge_sources, self.events.edge_targets, self.events.edge_num_tasks)
-        sources, targets, nums_tasks = (column[edges].tolist() for column in columns)
+        sources, targets, nums_tasks = (column[edges] for column in columns)
+        layers = self._reach.layers
+        if layers and are_wide(layers):
+            found = self._count_by_layers(sources, targets, nums_tasks, layers)
+            if found is not None:
+                return found
+        return self._count_by_edges(sources.tolist(), targets.tolist(), nums_tasks.tolist())
+
+    def _count_by_layers(
+        self, sources: IntArray, targets: IntArray, nums_tasks: IntArray, layers: list[int]
+    ) -> int | None:
+        """None where a number of ways between two joints is too large for it."""
+        ways = np.zeros(self.events.num_nodes)
+        ways[self.first] = 1
+        total, joints = 1, set(self._reach.joints)
+        for start, stop in itertools.pairwise(layers):
+            here = sources[start:stop]
+            if start in joints:
+                before = float(ways[here[0]])
+                if before > MAX_EXACT:
+                    return None
+                total *= int(before)
+                ways[here[0]] = 1
+            np.add.at(ways, targets[start:stop], ways[here] * nums_tasks[start:stop])
+        # Numbers only grow on their way to a joint: what was rounded ends above the bound
+        return None if ways[self.last] > MAX_EXACT else total * int(ways[self.last])
+
+    def _count_by_edges(self, sources: list[int], targets: list[int], nums: list[int]) -> int:
         ways = [0] * self.events.num_nodes
         ways[self.first] = total = 1
         # Counting starts anew at each event that all paths pass: numbers stay small on the way
-        cuts = [*self._reach.joints, len(edges)]
+        cuts = [*self._reach.joints, len(sources)]
         for start, stop in itertools.pairwise(cuts):
             total *= ways[sources[start]]
             ways[sources[start]] = 1
             part = slice(start, stop)
             for here, there, num_tasks in zip(
-                sources[part], targets[part], nums_tasks[part], strict=True
+                sources[part], targets[part], nums[part], strict=True
             ):
                 ways[there] += ways[here] * num_tasks
         return total * ways[self.last]
@@ -156,22 +186,20 @@ class _Between:
         """Best first, by length and then events.
 
         The heap holds beginnings of paths; each is followed to its end at once, and puts only the
-        next sibling of each of its steps there.
+        next sibling of each of its steps there, if another path is asked for.
         """
         start: tuple[int, ...] = (self.first,)
-        heap = [(self._to_last[self.first], start, 0)]
+        heap = [(int(self._to_last[self.first]), start, 0)]
         while heap:
             _, beginning, place = heapq.heappop(heap)
             path = list(beginning)
-            while True:
-                if len(path) > 1:
-                    self._push(heap, path[:-1], place + 1)
-                if path[-1] == self.last:
-                    break
+            while path[-1] != self.last:
                 # Nothing on the heap comes before the first continuation of what came first
                 path.append(self._following(path[-1])[0])
-                place = 0
             yield tuple(path)
+            for length in range(max(len(beginning), 2), len(path) + 1):
+                sibling = place + 1 if length == len(beginning) else 1
+                self._push(heap, path[: length - 1], sibling)
 
     def _push(
         self, heap: list[tuple[int, tuple[int, ...], int]], path: list[int], place: int
@@ -179,16 +207,17 @@ class _Between:
         following = self._following(path[-1])
         if place < len(following):
             node = following[place]
-            heapq.heappush(heap, (len(path) + self._to_last[node], (*path, node), place))
+            steps = len(path) + int(self._to_last[node])
+            heapq.heappush(heap, (steps, (*path, node), place))
 
     def _following(self, node: int) -> list[int]:
         """The next events, the nearest to the last one first."""
         following = self._successors.get(node)
         if following is None:
-            to_last = self._to_last
-            leading = [x for x in self.events.successors.row(node).tolist() if to_last[x] < FAR]
-            following = sorted(leading, key=lambda x: (to_last[x], x))
-            self._successors[node] = following
+            ascending = self.events.successors.row(node)
+            steps = self._to_last[ascending]
+            order = np.argsort(steps, kind="stable")[: np.count_nonzero(steps < FAR)]
+            following = self._successors[node] = ascending[order].tolist()
         return following
 
     def _with_tasks(self, event_path: tuple[int, ...]) -> Iterator[Path]:
@@ -206,10 +235,10 @@ class _Between:
         self._has_scanned = True
         following = np.full(self.events.num_nodes + 1, NO_NODE, dtype=np.int64)
         following[list(event_path[:-1])] = event_path[1:]
-        dependent = self.events.dependent_nodes  # where it is -1 it picks the last
-        found = np.flatnonzero(following[dependent] == self.events.trigger_nodes)
+        found = self.events.tasks_along(following)
         tasks: dict[int, list[int]] = {node: [] for node in event_path[:-1]}
-        for task, node in zip(found.tolist(), dependent[found].tolist(), strict=True):
+        nodes = self.events.dependents_of(found).tolist()
+        for task, node in zip(found.tolist(), nodes, strict=True):
             tasks[node].append(task)
         return list(tasks.values())
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -14,6 +13,7 @@ from mpkgraph.analysis.names import find_operators, find_tensors, find_types
 from mpkgraph.analysis.ranges import check_id, parse_ranges
 from mpkgraph.catalog import DEFAULT, Catalog
 from mpkgraph.errors import SelectionError
+from mpkgraph.frozen import dataclass
 from mpkgraph.model import ids
 from mpkgraph.model.distinct import distinct
 from mpkgraph.model.graph import TaskGraph

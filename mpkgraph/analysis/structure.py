@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mpkgraph.analysis.csr import IntArray, expand_ranges, unique_pairs
+from mpkgraph.analysis.csr import IntArray, expand_ranges, run_starts, unique_pairs
 from mpkgraph.analysis.event_graph import EventGraph
 from mpkgraph.analysis.levels import Levels, find_levels, longest_chain
 from mpkgraph.catalog import (
@@ -16,6 +16,7 @@ from mpkgraph.catalog import (
     EVENT_LAUNCH_DEPENDENT_TASKS,
     EVENT_TERMINATION,
 )
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.graph import TaskGraph
 from mpkgraph.model.ids import EventId, event_ranks
 from mpkgraph.model.operator import OperatorSet
@@ -146,10 +147,11 @@ def operator_edges(graph: TaskGraph, operators: OperatorSet) -> OperatorEdges:
 
     An event that several operators trigger or wait on makes an edge for each pair.
     """
+    tasks = graph.tasks
+    starts = run_starts(tasks.dependent_events, tasks.trigger_events, operators.task_operators)
+    sizes = np.diff(starts, append=graph.num_tasks)
     events = EventGraph.of(graph, mirror=True)
-    making = np.flatnonzero(events.trigger_nodes >= 0)
-    waiting = np.flatnonzero(events.dependent_nodes >= 0)
-    return _edges_among(graph, operators, events, making, waiting)
+    return _edges_among(graph, operators, events, (starts, sizes), (starts, sizes))
 
 
 def edges_of_operator(
@@ -162,28 +164,34 @@ def edges_of_operator(
         graph,
         operators,
         events,
-        events.tasks_of("trigger", nodes),
-        events.tasks_of("dependent", nodes),
+        (events.tasks_of("trigger", nodes), None),
+        (events.tasks_of("dependent", nodes), None),
     )
     return found.of(index)
+
+
+_Alike = tuple[IntArray, IntArray | None]
+"""Tasks, each for as many as the second column says, which have its events and its operator."""
+_Ends = tuple[IntArray, npt.NDArray[np.int32], IntArray | None]
+"""Events, operators whose tasks trigger or wait on them, and numbers of those tasks."""
 
 
 def _edges_among(
     graph: TaskGraph,
     operators: OperatorSet,
     events: EventGraph,
-    making: IntArray,
-    waiting: IntArray,
+    making: _Alike,
+    waiting: _Alike,
 ) -> OperatorEdges:
     """Edges from tasks that trigger an event to tasks that wait on one."""
-    makers, waiters = operators.owners(making), operators.owners(waiting)
-    making, makers = making[makers >= 0], makers[makers >= 0]
-    waiting, waiters = waiting[waiters >= 0], waiters[waiters >= 0]
-    events_made = events.triggers_of(making)
-    waited = unique_pairs(events.dependents_of(waiting), waiters)
-    own_rank = event_ranks(graph.tasks.values("trigger_events", making)) == graph.rank
+    waits = _ends(operators, waiting, events.dependents_of(waiting[0]))
+    waited = unique_pairs(*waits)
+    nodes = events.triggers_of(making[0])
+    own_rank = event_ranks(graph.tasks.values("trigger_events", making[0])) == graph.rank
     parts = [
-        _edges_through(events_made[chosen], makers[chosen], waited, is_remote=is_remote)
+        _edges_through(
+            _ends(operators, making, np.where(chosen, nodes, -1)), waited, is_remote=is_remote
+        )
         for is_remote, chosen in ((False, own_rank), (True, ~own_rank))
     ]
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
@@ -191,17 +199,19 @@ def _edges_among(
     return OperatorEdges(*(column[order] for column in columns))
 
 
+def _ends(operators: OperatorSet, tasks: _Alike, nodes: IntArray) -> _Ends:
+    """Of tasks with the events `nodes` those that have an event and an operator."""
+    owners = operators.owners(tasks[0])
+    known = (nodes >= 0) & (owners >= 0)
+    sizes = tasks[1]
+    return nodes[known], owners[known], None if sizes is None else sizes[known]
+
+
 def _edges_through(
-    made_events: IntArray,
-    makers: npt.NDArray[np.int32],
-    waited: tuple[IntArray, IntArray, IntArray],
-    *,
-    is_remote: bool,
+    made: _Ends, waited: tuple[IntArray, IntArray, IntArray], *, is_remote: bool
 ) -> tuple[npt.NDArray[Any], ...]:
-    """Columns of `OperatorEdges`: tasks of `makers` trigger `made_events`, and (event, operator,
-    number of its tasks) are `waited`.
-    """
-    made_event, made_by, num_made = unique_pairs(made_events, makers)
+    """Columns of `OperatorEdges`, from what triggers events to what waits on them."""
+    made_event, made_by, num_made = unique_pairs(*made)
     wait_event, waited_by, num_waits = waited
     first = np.searchsorted(wait_event, made_event, side="left")
     sizes = np.searchsorted(wait_event, made_event, side="right") - first

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mpkgraph.analysis.csr import counted
@@ -24,6 +23,7 @@ from mpkgraph.analysis.summary_result import (
 from mpkgraph.analysis.traffic import PendingTasks, TileBytes, Traffic
 from mpkgraph.analysis.workers import WorkerLoad, worker_load
 from mpkgraph.catalog import Catalog
+from mpkgraph.frozen import dataclass
 from mpkgraph.model import ids
 from mpkgraph.model.graph import NULL_TASK_TYPE, EventColumns, GraphSource, SlotLayout, TaskColumns
 from mpkgraph.model.operator import Operator, OperatorSlot

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from mpkgraph.analysis.integers import json_integer
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.source import GraphSource
 
 if TYPE_CHECKING:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mpkgraph.analysis.integers import MAX_JSON_INTEGER, json_integer
+from mpkgraph.frozen import dataclass
 
 __all__ = ["MAX_JSON_INTEGER", "Column", "Table", "Values", "json_integer"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from mpkgraph.analysis.event_detail import EventDetail, event_by_id, extras_of
 from mpkgraph.analysis.integers import json_integer
 from mpkgraph.analysis.layout_extents import tile_bytes
 from mpkgraph.analysis.ranges import check_id
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.graph import NULL_TASK_TYPE, Slot
 from mpkgraph.model.operator import Grid, Operator, OperatorSlot
 from mpkgraph.model.tile import Tile, TileError

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from mpkgraph.analysis.csr import IntArray, unique_pairs
 from mpkgraph.analysis.integers import json_integer
 from mpkgraph.analysis.names import unknown_name
 from mpkgraph.errors import SelectionError
+from mpkgraph.frozen import dataclass
 
 _MAX_SLOT_KEYS = 2048
 """More than twice the slots of a task, which are at most 255 inputs and 255 outputs."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from mpkgraph.analysis.csr import IntArray, unique_pairs
 from mpkgraph.analysis.layout_extents import LayoutExtents
 from mpkgraph.catalog import Catalog
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.graph import SlotLayout, TaskColumns
 from mpkgraph.model.operator import Operator
 from mpkgraph.model.tile import MAX_ADDRESS

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy.typing as npt
 from mpkgraph.analysis.csr import IntArray
 from mpkgraph.analysis.layout_extents import LayoutExtents
 from mpkgraph.catalog import Catalog
+from mpkgraph.frozen import dataclass
 from mpkgraph.model import ids
 from mpkgraph.model.distinct import distinct
 from mpkgraph.model.graph import SlotLayout, TaskColumns

@@ -9,13 +9,14 @@ In later iterations the round robin goes on from where the last row ended.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
 
 from mpkgraph.analysis.csr import IntArray
 from mpkgraph.errors import UsageError
+from mpkgraph.frozen import dataclass
 from mpkgraph.model import ids
 
 MAX_WORKERS = 160

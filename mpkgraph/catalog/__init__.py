@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from mpkgraph.catalog.event_types import (
     EVENT_TYPES,
 )
 from mpkgraph.catalog.task_types import KINDS, TASK_TYPES, TaskTypeRow
+from mpkgraph.frozen import dataclass
 
 __all__ = [
     "DEFAULT",

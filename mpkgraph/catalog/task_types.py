@@ -8,9 +8,10 @@ names in `mpkgraph.catalog.registered`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
+
+from mpkgraph.frozen import dataclass
 
 if TYPE_CHECKING:
     from mpkgraph.catalog.registered import RegisteredTaskRow

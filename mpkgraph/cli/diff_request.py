@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 from mpkgraph.cli.source_request import ReportRequest, SourceRequest, words
+from mpkgraph.frozen import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, TypeVar
 
 import click
@@ -11,6 +11,7 @@ import click
 from mpkgraph.cli.options import ScriptCommand
 from mpkgraph.cli.seconds import Seconds
 from mpkgraph.errors import UsageError
+from mpkgraph.frozen import dataclass
 
 SANITIZERS = ("memcheck", "racecheck", "initcheck", "synccheck")
 

@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,6 +13,7 @@ import click
 
 from mpkgraph.cli.records import RecordChoice
 from mpkgraph.errors import GraphReadError, SelectionError
+from mpkgraph.frozen import dataclass
 from mpkgraph.io.cache import GraphCache
 from mpkgraph.io.cached import CachedRead, read_through_cache
 from mpkgraph.io.derived import KeptResults

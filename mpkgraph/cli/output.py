@@ -6,10 +6,10 @@ import io
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mpkgraph.errors import UsageError
+from mpkgraph.frozen import dataclass
 
 if TYPE_CHECKING:
     from mpkgraph.render.text import TextWriter

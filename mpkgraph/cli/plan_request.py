@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from mpkgraph.errors import MpkGraphError, UsageError
+from mpkgraph.frozen import dataclass
 from mpkgraph.pipeline.compiled import Emit
 
 if TYPE_CHECKING:

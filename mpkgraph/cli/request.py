@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from mpkgraph.frozen import dataclass
 
 LISTS = ("tasks", "slots", "events", "operators", "tensors")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,6 +11,7 @@ import click
 
 from mpkgraph.cli.paths import NamedPath
 from mpkgraph.errors import UsageError
+from mpkgraph.frozen import dataclass
 
 SCHEDULES = (
     "auto",

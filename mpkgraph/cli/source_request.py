@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from mpkgraph.cli.plan_request import PlanRequest
 from mpkgraph.errors import UsageError
+from mpkgraph.frozen import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from mpkgraph.cli.source_request import ReportRequest, words
+from mpkgraph.frozen import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,6 @@ import os
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -30,6 +29,7 @@ import orjson
 
 from mpkgraph._version import __version__
 from mpkgraph.errors import GraphReadError, UsageError
+from mpkgraph.frozen import dataclass
 from mpkgraph.io.cache_folder import (
     FORMAT_VERSION,
     GRAPH_SUFFIX,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mpkgraph.frozen import dataclass
 from mpkgraph.io.cache import GraphCache, read_cached
 from mpkgraph.io.paths import graph_files
 from mpkgraph.io.source import StrPath

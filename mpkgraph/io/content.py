@@ -14,9 +14,9 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
+from mpkgraph.frozen import dataclass
 from mpkgraph.io.source import open_source
 
 PathLike = str | os.PathLike[str]

@@ -8,13 +8,13 @@ to be declared stale.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import orjson
 
+from mpkgraph.frozen import dataclass
 from mpkgraph.io.digest import text_digest
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from mpkgraph.frozen import dataclass
 from mpkgraph.io.columns import MAX_SIDE_SLOTS
 from mpkgraph.model.graph import EVENT_KEYS, SLOT_KEYS, TASK_KEYS, TASK_SCALARS
 

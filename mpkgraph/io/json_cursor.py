@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
 import orjson
 
 from mpkgraph.errors import GraphReadError
+from mpkgraph.frozen import dataclass
 
 INT32_MAX = 2**31 - 1
 SHOWN_CHARACTERS = 60

@@ -242,18 +242,21 @@ class StoredOperators(OperatorSet):
         self.__dict__["_columns"] = columns
         self.__dict__["_starts"] = starts
         self.__dict__["_made"] = {}
+        self.__dict__["_slots"] = []
         self.__dict__["_num_questions"] = 0
 
     _texts: list[str]
     _columns: Mapping[str, Column]
     _starts: _Starts
     _made: dict[int, Operator]
+    _slots: list[OperatorSlot]
     _num_questions: int
 
     @cached_property
     def operators(self) -> tuple[Operator, ...]:
         """All of them."""
-        return tuple(self[index] for index in range(len(self)))
+        self.__dict__["_slots"] = self._all_slots()
+        return tuple([self[index] for index in range(len(self))])
 
     def __len__(self) -> int:
         return len(self._columns["task_types"])
@@ -333,7 +336,9 @@ class StoredOperators(OperatorSet):
             grid_dim=(row["grid_x"], row["grid_y"], row["grid_z"]),
             num_subtasks=row["num_subtasks"],
             task_ids=self._columns["task_ids"][tasks],
-            slots=tuple(
+            slots=tuple(self._slots[first_slot:end_slot])
+            if self._slots
+            else tuple(
                 [self._slot(slot, slot - first_slot) for slot in range(first_slot, end_slot)]
             ),
             origin=_ORIGINS[row["origins"]],
@@ -347,6 +352,32 @@ class StoredOperators(OperatorSet):
             else None,
             layer_index=None if row["layer_indices"] < 0 else row["layer_indices"],
             known_grid=_FLAGS[row["known_grids"]],
+        )
+
+    def _all_slots(self) -> list[OperatorSlot]:
+        """`_slot` of every slot, in a quarter of the time."""
+        lists, texts = self._lists, self._texts
+
+        def cuts(name: str, starts: str) -> Iterator[tuple[int, ...]]:
+            values = tuple(lists[name])
+            return (values[a:b] for a, b in itertools.pairwise(lists[f"{starts} starts"]))
+
+        positions = itertools.chain.from_iterable(map(range, lists["num_slots"]))
+        maps = zip(lists["slot_map_x"], lists["slot_map_y"], lists["slot_map_z"], strict=True)
+        return list(
+            map(
+                OperatorSlot,
+                positions,
+                map(bool, lists["slot_is_output"]),
+                (tuple([texts[i] for i in names]) for names in cuts("slot_names", "names")),
+                lists["slot_data_types"],
+                cuts("slot_dims", "dims"),
+                cuts("slot_strides", "dims"),
+                maps,
+                map(_FLAGS.__getitem__, lists["slot_known_maps"]),
+                cuts("slot_tensor_dims", "tensor_dims"),
+                (tuple(map(bool, known)) for known in cuts("slot_known_dims", "tensor_dims")),
+            )
         )
 
     def _slot(self, slot: int, position: int) -> OperatorSlot:

@@ -15,12 +15,12 @@ import sys
 import threading
 import warnings
 from collections.abc import Generator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from mpkgraph.errors import GraphReadError
+from mpkgraph.frozen import dataclass
 from mpkgraph.io.arrays import RecordArray
 from mpkgraph.io.blocks import learn_layout
 from mpkgraph.io.columns import ExtraTable, LayoutTable, TaskColumnsBuilder

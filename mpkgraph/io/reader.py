@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpkgraph.errors import UsageError
+from mpkgraph.frozen import dataclass
 from mpkgraph.io import checks
 from mpkgraph.io.document import GraphDocument, Progress
 from mpkgraph.io.paths import graph_files

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from pathlib import Path
 
 from mpkgraph.errors import GraphReadError
+from mpkgraph.frozen import dataclass
 from mpkgraph.io.source import STDIN, open_source
 
 MAX_RECORD_BYTES = 1 << 28

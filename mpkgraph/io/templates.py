@@ -9,7 +9,6 @@ passed, and every marker came out in an integer field that may vary.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
+from mpkgraph.frozen import dataclass
 from mpkgraph.io import fields
 from mpkgraph.io.columns import (
     EVENT_DTYPES,

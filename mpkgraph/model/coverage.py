@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from mpkgraph.errors import TooLargeError
+from mpkgraph.frozen import dataclass
 from mpkgraph.model import byteset
 from mpkgraph.model.byteset import IntArray, Levels
 from mpkgraph.model.digits import Boxes, Group, choose_bases

@@ -7,12 +7,11 @@ cut; levels whose stride is no base are taken index by index.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
 from mpkgraph.errors import TooLargeError
+from mpkgraph.frozen import dataclass
 from mpkgraph.model import byteset
 from mpkgraph.model.byteset import IntArray, Levels
 from mpkgraph.model.tile import MAX_ADDRESS, TileError, TileLayout

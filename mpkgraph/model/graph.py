@@ -9,13 +9,14 @@ are unsigned 64-bit throughout. Tensor slots repeat, so a slot is an index into 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from mpkgraph.frozen import dataclass
 from mpkgraph.model import ids
 from mpkgraph.model.source import GraphSource
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+
+from mpkgraph.frozen import dataclass
 
 Grid = tuple[int, int, int]
 InputMap = tuple[int, int, int]

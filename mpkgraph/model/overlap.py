@@ -8,12 +8,12 @@ only; results equal those of `Tile.shared_bytes` for each pair.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from mpkgraph.errors import TooLargeError
+from mpkgraph.frozen import dataclass
 from mpkgraph.model import byteset, intersect
 from mpkgraph.model.byteset import IntArray, Levels, expand
 from mpkgraph.model.tile import MAX_ADDRESS, TileError, TileLayout

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Union
 
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.operator import Grid, InputMap
 
 SCHEMA = "mpk-pipeline-1"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 import math
 import operator
-from dataclasses import dataclass
 
 import numpy as np
 
+from mpkgraph.frozen import dataclass
 from mpkgraph.model import byteset
 from mpkgraph.model.box import Box
 from mpkgraph.model.byteset import Levels

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from mpkgraph.catalog import DEFAULT, Catalog
 from mpkgraph.errors import UsageError
+from mpkgraph.frozen import dataclass
 from mpkgraph.model import byteset, intersect
 from mpkgraph.model.box import Box, element_box, find_element
 from mpkgraph.model.byteset import Levels, Runs

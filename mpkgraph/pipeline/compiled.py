@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Protocol
 
 from mpkgraph.errors import GraphWriteError, UsageError
+from mpkgraph.frozen import dataclass
 from mpkgraph.io.record import save_record
 from mpkgraph.io.writer import save_graph
 from mpkgraph.model.graph import TaskGraph

@@ -10,11 +10,12 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, TextIO
 
 from mpkgraph.errors import MpkGraphError, UsageError
+from mpkgraph.frozen import dataclass
 from mpkgraph.pipeline.compiled import (
     BOTH,
     Compiled,

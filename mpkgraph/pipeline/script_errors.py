@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
 from mpkgraph.errors import MissingDependencyError, MpkGraphError
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.record import CallSite
 from mpkgraph.pipeline.standin.environment import is_installed_file
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.operator import InputMap
 from mpkgraph.pipeline.dtypes import dtype
 from mpkgraph.pipeline.refusal import fatal, refuse

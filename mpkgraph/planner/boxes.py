@@ -6,12 +6,12 @@ Layers repeat from one model layer to the next, so each function remembers what 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.operator import Grid, InputMap
 from mpkgraph.planner.dag import MAX_TENSOR_DIMS
 

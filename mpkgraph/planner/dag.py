@@ -11,8 +11,8 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.operator import Grid, InputMap
 
 MAX_TENSOR_DIMS = 4

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.ids import NUM_FIXED_TASKS
 from mpkgraph.model.operator import Grid
 from mpkgraph.planner.boxes import (

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from mpkgraph.catalog import DT_UNKNOWN, Catalog
 from mpkgraph.catalog.registered.arithmetic import int32
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.graph import NULL_TENSOR
 from mpkgraph.model.operator import Grid, InputMap
 from mpkgraph.model.record import (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,7 @@ from mpkgraph.render.text import TextWriter, count
 
 if TYPE_CHECKING:
     from mpkgraph.analysis.context import GraphContext
-    from mpkgraph.analysis.paths import Paths
+    from mpkgraph.analysis.paths import Path, Paths
 
 
 def paths_text(out: TextWriter, found: Paths, context: GraphContext, *, all_asked: bool) -> None:
@@ -33,20 +34,39 @@ def paths_text(out: TextWriter, found: Paths, context: GraphContext, *, all_aske
         out.paragraph("through events of other ranks, which have the same graph")
     if all_asked and not found.is_complete:
         out.paragraph("not all are shown: --limit shows more", fg="yellow")
+    rows = _Rows(context)
+    for path in found.paths:
+        rows.add(path)
     for number, path in enumerate(found.paths, start=1):
         out.heading(f"path {number}", count(len(path) // 2, "event"))
-        tasks, events = path[::2], path[1::2]
+        out.table(rows.of(path))
+
+
+class _Rows:
+    """What a line tells of a task and of an event, made once: paths share most of them."""
+
+    def __init__(self, context: GraphContext) -> None:
+        self._context = context
+        self._operators: dict[int, str] = {}
+        self._events: dict[int, str] = {}
+
+    def add(self, path: Path) -> None:
+        context = self._context
+        tasks = [task for task in path[::2] if task not in self._operators]
         owners = context.operators.owners(np.array(tasks, dtype=np.int64)).tolist()
-        out.table(
-            {
-                "task": list(tasks),
-                "operator": [
-                    _operator(context, task, owner)
-                    for task, owner in zip(tasks, owners, strict=True)
-                ],
-                "triggers event": [*(_event(context, node) for node in events), None],
-            }
-        )
+        for task, owner in zip(tasks, owners, strict=True):
+            self._operators[task] = _operator(context, task, owner)
+        for node in path[1::2]:
+            if node not in self._events:
+                self._events[node] = _event(context, node)
+
+    def of(self, path: Path) -> dict[str, Sequence[object]]:
+        tasks, events = path[::2], path[1::2]
+        return {
+            "task": list(tasks),
+            "operator": [self._operators[task] for task in tasks],
+            "triggers event": [*(self._events[node] for node in events), ""],
+        }
 
 
 def _operator(context: GraphContext, task: int, owner: int) -> str:

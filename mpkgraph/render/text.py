@@ -5,17 +5,19 @@ Tables are written in one pass over columns, because a list of tasks can have a 
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
 import click
 
+from mpkgraph.frozen import dataclass
 from mpkgraph.render.escape import printable
 
 GAP = "  "
+LINE_END = "\n"
 MIN_SHRUNK_WIDTH = 12
 """A column is never made narrower than this to fit a terminal."""
 MAX_NAME_WIDTH = 96
@@ -98,10 +100,9 @@ class TextWriter:
 
         `styles` gives for a column the style of each cell.
         """
-        cells = {
-            name: [cell(value) for value in _plain(column)] for name, column in columns.items()
-        }
-        right = {name for name, column in columns.items() if _is_numeric(_plain(column))}
+        values = {name: _plain(column) for name, column in columns.items()}
+        cells = {name: _cells(column) for name, column in values.items()}
+        right = {name for name, column in values.items() if _is_numeric(column)}
         widths = {
             name: max(len(name), max(map(len, texts), default=0)) for name, texts in cells.items()
         }
@@ -123,9 +124,13 @@ class TextWriter:
         last = next(reversed(widths), None)
         for name, texts in cells.items():
             width = widths[name]
-            column = [
-                _pad(_elide(text, width), width, name in right, name == last) for text in texts
-            ]
+            too_wide = max(map(len, texts), default=0) > width
+            column = _padded(
+                [_elide(text, width) for text in texts] if too_wide else texts,
+                width,
+                name in right,
+                name == last,
+            )
             if self.options.color and name in styles:
                 column = [
                     self.style(text, **style) if style else text
@@ -133,9 +138,9 @@ class TextWriter:
                 ]
             padded.append(column)
         prefix = " " * indent
-        rows = zip(*padded, strict=True)
-        for chunk in _chunks(rows, ROWS_PER_WRITE):
-            self.stream.write("".join(f"{prefix}{GAP.join(row).rstrip()}\n" for row in chunk))
+        rows = map(str.rstrip, map(GAP.join, zip(*padded, strict=True)))
+        while chunk := list(itertools.islice(rows, ROWS_PER_WRITE)):
+            self.stream.write(f"{prefix}{f'{LINE_END}{prefix}'.join(chunk)}\n")
         self._first = False
 
     def _shrink(self, widths: dict[str, int], right: set[str], indent: int) -> None:
@@ -174,6 +179,24 @@ def cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     return printable(str(value))
+
+
+def _cells(column: Sequence[object]) -> list[str]:
+    """`cell` of each value; of columns of one type without a call for each."""
+    types = set(map(type, column))
+    if types == {int}:
+        return list(map(str, column))
+    if types == {str}:
+        texts: list[str] = list(column)  # type: ignore[arg-type]
+        return texts if "".join(texts).isprintable() else list(map(printable, texts))
+    return [cell(value) for value in column]
+
+
+def _padded(texts: list[str], width: int, right: bool, last: bool) -> list[str]:
+    """`_pad` of each text."""
+    if right:
+        return list(map(str.rjust, texts, itertools.repeat(width)))
+    return texts if last else list(map(str.ljust, texts, itertools.repeat(width)))
 
 
 def size(num_bytes: int) -> str:
@@ -218,8 +241,3 @@ def _pad(text: str, width: int, right: bool, last: bool) -> str:
 
 def _elide(text: str, width: int) -> str:
     return text if len(text) <= width else printable(text, limit=width)
-
-
-def _chunks(rows: Iterator[tuple[str, ...]], length: int) -> Iterator[list[tuple[str, ...]]]:
-    while chunk := [row for row, _ in zip(rows, range(length), strict=False)]:
-        yield chunk

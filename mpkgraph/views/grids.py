@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.operator import Grid
 from mpkgraph.views.rows import AXES, LINEAR, Int
 from mpkgraph.views.segments import first_seen_ranks, row_numbers

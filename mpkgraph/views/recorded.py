@@ -8,7 +8,7 @@ task of the graph is compared with that, so what comes back is proven, not guess
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from mpkgraph.catalog import DEFAULT, Catalog
 from mpkgraph.catalog.registered import REGISTERED_TASKS
 from mpkgraph.errors import GraphReadError
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.distinct import distinct
 from mpkgraph.model.graph import TaskGraph
 from mpkgraph.model.ids import NUM_FIXED_TASKS

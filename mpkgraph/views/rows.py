@@ -8,12 +8,12 @@ A key is what all tasks of one layer share: type, variant and the interned layou
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from mpkgraph.catalog import Catalog
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.distinct import distinct
 from mpkgraph.model.graph import SlotLayout, TaskColumns
 

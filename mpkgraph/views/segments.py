@@ -9,11 +9,10 @@ key are one layer unless they repeat in a way that one grid can't.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.distinct import distinct
 from mpkgraph.views.rows import AXES, LINEAR, Int, KeyTable, Rows
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import sys
+from unittest import mock
 
 import networkx as nx
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mpkgraph.analysis import reach
 from mpkgraph.analysis.neighbourhood import neighbourhood
 from mpkgraph.analysis.paths import find_paths
 from mpkgraph.errors import SelectionError
@@ -89,8 +92,16 @@ def path_order(path):
     return len(path), path[1::2], path[::2]
 
 
+@contextlib.contextmanager
+def layers_at_once(*, yes: bool):
+    """Searches go through all edges of a layer at once, or through one after the other."""
+    with mock.patch.object(reach, "MIN_LAYER_EDGES", 0 if yes else sys.maxsize):
+        yield
+
+
+@pytest.mark.parametrize("wide", [False, True])
 @given(graphs.acyclic_links(), st.data())
-def test_all_paths_in_order(drawn, data):
+def test_all_paths_in_order(wide, drawn, data):
     tasks, num_events = drawn
     if not tasks:
         return
@@ -98,11 +109,12 @@ def test_all_paths_in_order(drawn, data):
     every = st.integers(2, len(tasks) + 1)
     source, target = data.draw(every), data.draw(every)
     expected = slow_paths(tasks, source, target)
-    found = find_paths(context, source, target, limit=1000)
+    with layers_at_once(yes=wide):
+        found = find_paths(context, source, target, limit=1000)
+        some = find_paths(context, source, target, limit=2)
     assert list(found.paths) == expected
     assert found.num_paths == len(expected)
     assert found.is_complete
-    some = find_paths(context, source, target, limit=2)
     assert list(some.paths) == expected[:2]
     assert some.num_paths == len(expected)
     assert found.reverse == (not expected and bool(slow_paths(tasks, target, source)))
@@ -116,11 +128,13 @@ def mazes(draw):
     return [(None, 2), *middle, (7, 8)]
 
 
+@pytest.mark.parametrize("wide", [False, True])
 @given(mazes(), st.integers(1, 9))
-def test_all_paths_of_a_maze_in_order(tasks, limit):
+def test_all_paths_of_a_maze_in_order(wide, tasks, limit):
     context = graphs.context_of(graphs.graph_of(tasks, 9))
     expected = slow_paths(tasks, 2, len(tasks) + 1)
-    found = find_paths(context, 2, len(tasks) + 1, limit=limit)
+    with layers_at_once(yes=wide):
+        found = find_paths(context, 2, len(tasks) + 1, limit=limit)
     assert list(found.paths) == expected[:limit]
     assert found.num_paths == len(expected)
 
@@ -152,9 +166,11 @@ def ladder(num_steps: int, width: int):
     return graphs.context_of(graphs.graph_of(tasks, 4 + num_steps)), len(tasks) + 1
 
 
-def test_numbers_of_paths_beyond_any_listing():
+@pytest.mark.parametrize("wide", [False, True])
+def test_numbers_of_paths_beyond_any_listing(wide):
     context, last = ladder(num_steps=3000, width=10)
-    found = find_paths(context, 2, last, limit=5)
+    with layers_at_once(yes=wide):
+        found = find_paths(context, 2, last, limit=5)
     assert found.num_paths == 10**3000
     assert len(found.paths) == 5
     assert len(set(found.paths)) == 5
@@ -162,6 +178,14 @@ def test_numbers_of_paths_beyond_any_listing():
     assert found.to_json()["num_paths"] == "about 10^3000"
     context, last = ladder(num_steps=30, width=10)
     assert find_paths(context, 2, last).to_json()["num_paths"] == str(10**30)
+
+
+def test_numbers_beyond_floats_without_an_event_that_all_paths_pass():
+    middle = [(event, event + 1) for event in range(2, 42) for _ in range(3)]
+    tasks = [(None, 2), *middle, (2, 42), (42, 43)]
+    context = graphs.context_of(graphs.graph_of(tasks, 44))
+    with layers_at_once(yes=True):
+        assert find_paths(context, 2, len(tasks) + 1).num_paths == 3**40 + 1
 
 
 def test_depth_is_not_limited_by_the_interpreter():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from mpkgraph.analysis.context import GraphContext
 from mpkgraph.analysis.cost.model import MAX_NS, CostModel, TypeCost
 from mpkgraph.analysis.cost.work import SlotFacts, TaskShape, Work, tasks_at_work, work_of
 from mpkgraph.analysis.csr import IntArray
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.operator import Grid
 
 BOUNDS = (

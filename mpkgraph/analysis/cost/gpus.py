@@ -17,10 +17,10 @@ are. The fixed parts of kernels are estimates, and nothing is fitted to runs of 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from mpkgraph.analysis.schedule.system import RuntimeCosts
+from mpkgraph.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True)

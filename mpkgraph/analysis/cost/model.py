@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ from mpkgraph.analysis.schedule.system import RuntimeCosts
 from mpkgraph.catalog import DEFAULT, Catalog
 from mpkgraph.catalog.task_types import KINDS
 from mpkgraph.errors import GraphReadError, UsageError
+from mpkgraph.frozen import dataclass
 
 SCHEMA = "mpkgraph-cost/1"
 DEFAULT_KV_LENGTH = 1024

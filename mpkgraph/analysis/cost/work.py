@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from mpkgraph.analysis.cost.model import Workload
 from mpkgraph.catalog.effects import effects_of
 from mpkgraph.catalog.effects.row import SlotEffect
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.operator import Grid
 
 OPS_PER_ELEMENT = 10

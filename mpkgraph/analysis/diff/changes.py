@@ -6,9 +6,9 @@ Each has a JSON form; `mpkgraph.analysis.diff.result` holds them together.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.operator import Grid
 
 OperatorKind = Literal["changed", "added", "removed", "moved", "split", "fused"]

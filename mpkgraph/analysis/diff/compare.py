@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from mpkgraph.analysis.diff.changes import EdgeChange, OrderChange, OrderKind
 from mpkgraph.analysis.diff.correspondence import Correspondence, find_correspondence
@@ -23,6 +22,7 @@ from mpkgraph.analysis.diff.result import DiffResult, SideFacts
 from mpkgraph.analysis.diff.side import Side
 from mpkgraph.analysis.diff.splits import Regrouping, find_regroupings
 from mpkgraph.analysis.diff.whole import whole_changes
+from mpkgraph.frozen import dataclass
 
 DEFAULT_OPTIONS = DiffOptions()
 

@@ -7,7 +7,7 @@ the one that they trigger, then what stands around both.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from mpkgraph.analysis.csr import IntArray, unique_pairs
 from mpkgraph.analysis.diff.hashing import HashArray, combined, mixed, sums_by
 from mpkgraph.analysis.diff.matching import Matching
 from mpkgraph.analysis.diff.side import Side
+from mpkgraph.frozen import dataclass
 from mpkgraph.model import ids
 from mpkgraph.model.distinct import numbered
 from mpkgraph.model.graph import TaskGraph

@@ -8,12 +8,11 @@ Each comes with the tensors' names and without.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from mpkgraph.analysis.diff.hashing import mix_numbers
 from mpkgraph.analysis.diff.side import Side
+from mpkgraph.frozen import dataclass
 
 
 @dataclass(frozen=True)

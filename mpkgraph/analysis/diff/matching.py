@@ -14,13 +14,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from heapq import heappop, heappush
 
 from mpkgraph.analysis.diff.fingerprints import Fingerprints
 from mpkgraph.analysis.diff.side import Side
 from mpkgraph.analysis.diff.similarity import Similarity
+from mpkgraph.frozen import dataclass
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from mpkgraph.analysis.diff.matching import Matching
 from mpkgraph.analysis.diff.names import TensorNames, pair_slots
 from mpkgraph.analysis.diff.orders import Orders
 from mpkgraph.analysis.diff.side import Side
+from mpkgraph.frozen import dataclass
 
 Pair = tuple[int, int]
 NOBODY = -1

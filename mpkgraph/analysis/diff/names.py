@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from mpkgraph.analysis.diff.matching import Matching
 from mpkgraph.analysis.diff.side import Side
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.operator import Operator, OperatorSlot
 
 SlotPair = tuple[OperatorSlot, OperatorSlot]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
 from mpkgraph.errors import UsageError
+from mpkgraph.frozen import dataclass
 
 LEVELS: Final = ("operators", "tensors", "tiles", "events", "orderings", "metadata", "ranks")
 """What `--only` takes; costs and findings are told of, and are no differences by themselves."""

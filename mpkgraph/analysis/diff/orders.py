@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from mpkgraph.analysis.diff.matching import Matching
 from mpkgraph.analysis.diff.side import Side, closed_bits
+from mpkgraph.frozen import dataclass
 
 MAX_PAIRS = 1 << 12
 """Most pairs of operators that are listed; the rest is counted."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from mpkgraph.analysis.diff.changes import OperatorChange, OperatorRef, TensorChange
 from mpkgraph.analysis.diff.labels import ref_of
 from mpkgraph.analysis.diff.matching import Matching
 from mpkgraph.analysis.diff.side import Side
+from mpkgraph.frozen import dataclass
 
 Presence = Literal["both", "left", "right"]
 

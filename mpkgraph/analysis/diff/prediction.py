@@ -7,12 +7,12 @@ Columns are predicted in an order, so that later ones can lean on those before.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from mpkgraph.analysis.csr import IntArray, expand_ranges
 from mpkgraph.catalog import EVENT_EMPTY
+from mpkgraph.frozen import dataclass
 from mpkgraph.model import ids
 from mpkgraph.model.graph import ExtraField, TaskGraph, UInt64Column
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from mpkgraph.analysis.diff.compare import DEFAULT_OPTIONS, Comparison, compare
 from mpkgraph.analysis.diff.options import DiffOptions
 from mpkgraph.analysis.diff.result import SCHEMA, DiffResult
 from mpkgraph.analysis.diff.side import Side
+from mpkgraph.frozen import dataclass
 
 
 @dataclass(frozen=True)

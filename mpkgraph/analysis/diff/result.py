@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from mpkgraph.analysis.diff.changes import (
@@ -14,6 +14,7 @@ from mpkgraph.analysis.diff.changes import (
     OrderChange,
     TensorChange,
 )
+from mpkgraph.frozen import dataclass
 
 SCHEMA = "mpkgraph-diff/1"
 

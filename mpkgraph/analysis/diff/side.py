@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 
 import numpy as np
@@ -17,6 +17,7 @@ from mpkgraph.analysis.diff.task_hashes import TaskHashes
 from mpkgraph.analysis.drawing.model_layers import model_layers
 from mpkgraph.analysis.structure import OperatorEdges
 from mpkgraph.catalog import DEFAULT, Catalog
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.graph import TaskGraph
 from mpkgraph.model.operator import Operator, OperatorSet
 from mpkgraph.model.record import PipelineRecord, RecordedLayer

@@ -7,13 +7,13 @@ around it, and last its sizes, which are what changes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from mpkgraph.analysis.diff.side import Side
 from mpkgraph.analysis.layer_names import without_layer_number
+from mpkgraph.frozen import dataclass
 
 SAME_WEIGHTS = 4.0
 """The same tensors that nobody writes, where there are any."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from mpkgraph.analysis.diff.matching import Matching
 from mpkgraph.analysis.diff.names import TensorNames
 from mpkgraph.analysis.diff.side import Side
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.operator import Operator
 
 

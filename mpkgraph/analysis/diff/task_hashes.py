@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from mpkgraph.analysis.diff.hashing import HashArray, combined, hash_value, mixed
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.graph import SlotLayout, TaskGraph
 
 _METADATA = ("request_ids", "kv_idxs", "merge_task_offsets", "expert_offsets", "task_offsets")

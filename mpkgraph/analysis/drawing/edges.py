@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 from mpkgraph.analysis.drawing.folding import LayerGroup, numbers_text
 from mpkgraph.analysis.drawing.picture import DrawnEdge, EdgeStyle
 from mpkgraph.analysis.layer_names import without_layer_number
+from mpkgraph.frozen import dataclass
 from mpkgraph.model import ids
 from mpkgraph.model.distinct import distinct
 from mpkgraph.model.graph import TaskGraph

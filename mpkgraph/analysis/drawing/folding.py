@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from mpkgraph.analysis.layer_names import without_layer_number
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.operator import Operator, OperatorSlot
 
 FOLD_ABOVE = 64

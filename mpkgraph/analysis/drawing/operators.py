@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -28,6 +27,7 @@ from mpkgraph.analysis.drawing.picture import (
 from mpkgraph.analysis.drawing.reduction import transitive_reduction
 from mpkgraph.analysis.structure import OperatorEdges
 from mpkgraph.catalog import DEFAULT, EVENT_END_OF_TASK_GRAPH, Catalog
+from mpkgraph.frozen import dataclass
 from mpkgraph.model import ids
 from mpkgraph.model.graph import TaskGraph
 from mpkgraph.model.operator import Operator, OperatorSet, OperatorSlot

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from mpkgraph.errors import TooLargeError
+from mpkgraph.frozen import dataclass
 
 MAX_NODES = 2000
 """`dot` lays 1,000 nodes out in 0.25 s, 2,000 in 1 s, 5,000 in 7 s, 10,000 in 52 s; and nobody

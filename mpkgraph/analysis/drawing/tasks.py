@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from mpkgraph.analysis.drawing.reduction import transitive_reduction
 from mpkgraph.analysis.drawing.tiles import num_bytes_text, tile_range
 from mpkgraph.catalog import DEFAULT, EVENT_EMPTY, EVENT_LAUNCH_DEPENDENT_TASKS, Catalog
 from mpkgraph.errors import SelectionError
+from mpkgraph.frozen import dataclass
 from mpkgraph.model import ids
 from mpkgraph.model.distinct import distinct
 from mpkgraph.model.graph import Slot, TaskGraph

@@ -7,13 +7,14 @@ on a rank that is not there is an event that nobody completes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 import numpy.typing as npt
 
 from mpkgraph.analysis.csr import Csr, IntArray
 from mpkgraph.errors import UsageError
+from mpkgraph.frozen import dataclass
 from mpkgraph.model import ids
 from mpkgraph.model.graph import TaskGraph, UInt64Column
 

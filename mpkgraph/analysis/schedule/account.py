@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from mpkgraph.analysis.csr import IntArray
 from mpkgraph.analysis.schedule.system import RuntimeCosts, System
 from mpkgraph.analysis.schedule.times import NEVER, Times
+from mpkgraph.frozen import dataclass
 
 CAUSES = ("worker", "scheduler", "event")
 """What a task's start waited for last: its worker's task before, its hand-out, its event."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from mpkgraph.analysis.csr import IntArray
 from mpkgraph.analysis.schedule.simulate import simulate
 from mpkgraph.analysis.schedule.system import RuntimeCosts, System
+from mpkgraph.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
 from mpkgraph.analysis.csr import IntArray
 from mpkgraph.analysis.schedule.account import EVENT, SCHEDULER, WORKER, Account
+from mpkgraph.frozen import dataclass
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from mpkgraph.analysis.csr import Csr
 from mpkgraph.analysis.schedule.system import System
 from mpkgraph.analysis.schedule.times import NEVER, Times, never_run
+from mpkgraph.frozen import dataclass
 
 MAX_CHAIN = 64
 """Workers of one explanation at most; a ring has at most as many as there are workers."""

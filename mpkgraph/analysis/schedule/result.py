@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from mpkgraph.analysis.schedule.rows import (
     TypeRow,
     WorkerTimes,
 )
+from mpkgraph.frozen import dataclass
 
 
 @dataclass(frozen=True)

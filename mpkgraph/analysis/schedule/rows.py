@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from mpkgraph.analysis.csr import IntArray
+from mpkgraph.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True)

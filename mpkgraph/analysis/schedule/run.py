@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
@@ -30,6 +30,7 @@ from mpkgraph.analysis.schedule.what_if import (
     with_events_split,
 )
 from mpkgraph.analysis.workers import WORKER_QUEUE_LENGTH
+from mpkgraph.frozen import dataclass
 
 MAX_TASKS_TO_VARY = 200_000
 """Beyond as many tasks no type is tried at half its durations: each try is a whole simulation."""

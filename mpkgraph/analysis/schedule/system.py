@@ -9,7 +9,7 @@ them in order, and waits before each until the counter of its dependent event is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from mpkgraph.analysis.event_graph import EventGraph
 from mpkgraph.analysis.execution.tasks import RankedTasks
 from mpkgraph.analysis.workers import assign_workers
 from mpkgraph.errors import UsageError
+from mpkgraph.frozen import dataclass
 from mpkgraph.model import ids
 from mpkgraph.model.graph import TaskGraph
 

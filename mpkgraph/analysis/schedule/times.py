@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 import numpy.typing as npt
 
 from mpkgraph.analysis.csr import IntArray
 from mpkgraph.analysis.schedule.system import System
+from mpkgraph.frozen import dataclass
 
 NEVER = np.iinfo(np.int64).max // 4
 """When an event is raised that never is; far enough from the largest integer to add to."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from mpkgraph.analysis.csr import IntArray
 from mpkgraph.analysis.names import find_types, match_names, unknown_name
 from mpkgraph.analysis.schedule.system import System
 from mpkgraph.errors import SelectionError, TooLargeError, UsageError
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.overlap import overlapping_pairs
 from mpkgraph.model.tile import TileLayout, tile_layouts
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +14,7 @@ from mpkgraph.analysis.context import GraphContext
 from mpkgraph.analysis.verify.finding import Location, TaskRef
 from mpkgraph.catalog import Catalog
 from mpkgraph.catalog.effects import EffectRow, SlotEffect, effects_of
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.graph import TaskGraph
 from mpkgraph.model.operator import Operator, OperatorSet, OperatorSlot
 from mpkgraph.model.record import PipelineRecord, RecordedLayer

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from mpkgraph.analysis.verify.rule import Rule, Severity
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.operator import Grid
 from mpkgraph.model.record import CallSite
 

@@ -10,7 +10,7 @@ too many, more chains are laid, and what goes past all of them is listed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from mpkgraph.analysis.csr import IntArray
 from mpkgraph.analysis.event_graph import EventGraph
 from mpkgraph.analysis.levels import Levels, find_levels
+from mpkgraph.frozen import dataclass
 
 BoolArray = npt.NDArray[np.bool_]
 

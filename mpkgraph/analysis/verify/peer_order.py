@@ -8,7 +8,7 @@ two ranks; of more, any two are alike.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from mpkgraph.analysis.context import GraphContext
 from mpkgraph.analysis.csr import unique_pairs
 from mpkgraph.analysis.event_graph import EventGraph
 from mpkgraph.analysis.verify.happens_before import BoolArray
+from mpkgraph.frozen import dataclass
 
 
 @dataclass(frozen=True)

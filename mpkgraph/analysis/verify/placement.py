@@ -7,7 +7,7 @@ tasks differently. Only the first iteration's placement is taken.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from mpkgraph.analysis.csr import IntArray
 from mpkgraph.analysis.event_graph import EventGraph
 from mpkgraph.analysis.workers import assign_workers
+from mpkgraph.frozen import dataclass
 from mpkgraph.model import ids
 
 MAX_CLOCKS = 1 << 27

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 from mpkgraph.analysis.verify.context import VerifyContext
 from mpkgraph.analysis.verify.finding import Finding
 from mpkgraph.analysis.verify.rule import SEVERITIES, Rule, Severity
 from mpkgraph.analysis.verify.run import Suppress, VerifyResult, verify
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.record import CallSite
 
 

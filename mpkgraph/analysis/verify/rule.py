@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+from mpkgraph.frozen import dataclass
 
 if TYPE_CHECKING:
     from mpkgraph.analysis.verify.context import VerifyContext

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from mpkgraph.analysis.verify.context import VerifyContext
@@ -12,6 +12,7 @@ from mpkgraph.analysis.verify.finding import Finding
 from mpkgraph.analysis.verify.rule import SEVERITIES, Rule, Severity
 from mpkgraph.analysis.verify.rules import CHECKS, RANK_CHECKS, RULES
 from mpkgraph.errors import UsageError
+from mpkgraph.frozen import dataclass
 
 SCHEMA = "mpkgraph-verify-result/1"
 MIN_PREFIX = 4

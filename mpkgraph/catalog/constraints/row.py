@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
 from mpkgraph.catalog.registered import SlotFacts, TaskFacts
+from mpkgraph.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True)

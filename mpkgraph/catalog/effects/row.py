@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import Literal
 
 from mpkgraph.catalog.effects.condition import Condition
+from mpkgraph.frozen import dataclass
 
 Access = Literal["none", "read", "write", "readwrite", "accumulate", "remote"]
 """`accumulate` reads and writes, and the order of two of them does not matter but for rounding.

@@ -8,9 +8,9 @@ at `de8745d`). A row says which values reach that text.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 
 from mpkgraph.catalog.registered.arithmetic import int32
+from mpkgraph.frozen import dataclass
 
 Dims = tuple[int, int, int, int]
 """One number a tensor dim; 0 beyond the rank, as Mirage initialises them."""

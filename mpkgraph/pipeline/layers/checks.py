@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+from mpkgraph.frozen import dataclass
 from mpkgraph.pipeline.layers.call import Call
 from mpkgraph.pipeline.refusal import refuse
 from mpkgraph.pipeline.tensors import DTensor

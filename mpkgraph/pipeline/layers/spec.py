@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Container
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import Any
 
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.operator import InputMap
 from mpkgraph.pipeline.layers.call import Call
 

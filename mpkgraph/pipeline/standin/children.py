@@ -16,11 +16,11 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mpkgraph.errors import GraphReadError
+from mpkgraph.frozen import dataclass
 from mpkgraph.io.record import read_record
 from mpkgraph.model.record import PipelineRecord
 from mpkgraph.pipeline.standin.session import Session

@@ -9,10 +9,11 @@ import importlib
 import os
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
+from mpkgraph.frozen import dataclass
 from mpkgraph.pipeline.graphs import KNGraph, TBGraph
 from mpkgraph.pipeline.kernel import PersistentKernel
 from mpkgraph.pipeline.refusal import refuse

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 from mpkgraph.analysis.verify.context import VerifyContext
 from mpkgraph.analysis.verify.finding import Finding
 from mpkgraph.analysis.verify.rule import Rule
+from mpkgraph.frozen import dataclass
 
 RankCheck = Callable[[Sequence[VerifyContext]], Iterator[Finding]]
 

@@ -7,7 +7,6 @@ of their grids: a consumer then waits for producers whose tiles it does not read
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +14,7 @@ import numpy.typing as npt
 from mpkgraph.analysis.verify.context import SlotUse, VerifyContext
 from mpkgraph.analysis.verify.finding import Finding
 from mpkgraph.analysis.verify.rule import CheckRow, Rule
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.intersect import shared_bytes
 from mpkgraph.model.operator import Operator
 

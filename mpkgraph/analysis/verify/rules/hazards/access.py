@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import Literal
 
@@ -14,6 +14,7 @@ from mpkgraph.analysis.event_graph import EventGraph
 from mpkgraph.analysis.verify.context import SlotUse, VerifyContext
 from mpkgraph.analysis.verify.happens_before import BoolArray
 from mpkgraph.analysis.verify.peer_order import PeerOrder
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.operator import Operator
 from mpkgraph.model.tile import Tile, TileLayout
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
 from mpkgraph.analysis.verify.rules.hazards.conflicts import Conflict
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.operator import Operator, OperatorSlot
 from mpkgraph.planner.dag import EmissionError, LayerDag, LayerShape
 

@@ -9,7 +9,7 @@ exactly when there is one, and each pair found is one; of pairs that follow from
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from mpkgraph.analysis.verify.context import VerifyContext
@@ -22,6 +22,7 @@ from mpkgraph.analysis.verify.rules.hazards.access import (
 from mpkgraph.analysis.verify.rules.hazards.pairs import PairFinder, Unordered
 from mpkgraph.analysis.verify.rules.hazards.union import Unions
 from mpkgraph.analysis.verify.rules.hazards.values import Values
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.operator import Operator
 
 Hazard = Literal["RAW", "WAW", "WAR"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -15,6 +14,7 @@ from mpkgraph.analysis.verify.happens_before import BoolArray
 from mpkgraph.analysis.verify.rules.hazards import table
 from mpkgraph.analysis.verify.rules.hazards.access import Access
 from mpkgraph.analysis.verify.rules.hazards.places import label, shared_place
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.overlap import overlapping_pairs
 from mpkgraph.model.tile import TileLayout
 

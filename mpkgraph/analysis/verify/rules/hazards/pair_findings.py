@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from mpkgraph.analysis.verify.rules.hazards.causes import Bindings, Cause
 from mpkgraph.analysis.verify.rules.hazards.conflicts import Conflict
 from mpkgraph.analysis.verify.rules.hazards.pairs import PairFinder
 from mpkgraph.analysis.verify.rules.hazards.places import label, shared_place
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.operator import Operator
 
 _WORST_FIRST = ("RAW", "WAW", "WAR")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 
 import numpy as np
@@ -13,6 +13,7 @@ from mpkgraph.analysis.verify.context import VerifyContext
 from mpkgraph.analysis.verify.happens_before import HappensBefore
 from mpkgraph.analysis.verify.peer_order import PeerOrder
 from mpkgraph.analysis.verify.rules.hazards.access import Access, CellKey, Cells, EventCells
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.byteset import expand
 from mpkgraph.model.overlap import overlapping_pairs
 

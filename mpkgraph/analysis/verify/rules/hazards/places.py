@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from mpkgraph.analysis.verify.context import VerifyContext
 from mpkgraph.analysis.verify.rules.hazards.access import Access
 from mpkgraph.errors import TooLargeError
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.box import Box
 from mpkgraph.model.operator import Operator
 from mpkgraph.model.region import Region, intersection

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from mpkgraph.analysis.csr import IntArray
 from mpkgraph.analysis.verify.rules.hazards.access import Access
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.operator import Operator
 from mpkgraph.model.overlap import overlapping_pairs
 

@@ -7,9 +7,10 @@ quantized again into the same buffer) from one that replaces what others still r
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from mpkgraph.analysis.verify.rules.hazards.access import Access
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.operator import Operator
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from mpkgraph.analysis.verify.finding import Finding
 from mpkgraph.analysis.verify.rule import CheckRow, Rule
 from mpkgraph.analysis.verify.rules.splits.facts import facts_of
 from mpkgraph.analysis.verify.rules.splits.maps import has_sound_map
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.record import PipelineRecord, RecordedTensor
 from mpkgraph.model.tile import TileError, TileLayout
 from mpkgraph.planner.registered import ALLGATHER_PUT

@@ -7,13 +7,14 @@ found of one operator holds for every other one with the same facts.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 
 from mpkgraph.analysis.verify.context import VerifyContext
 from mpkgraph.analysis.verify.finding import Finding
 from mpkgraph.analysis.verify.rule import Rule, Severity
 from mpkgraph.catalog.effects import SlotEffect
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.operator import Grid, InputMap, Operator
 
 AXES = "xyz"

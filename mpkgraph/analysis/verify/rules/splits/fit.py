@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from mpkgraph.analysis.verify.rule import CheckRow, Rule
 from mpkgraph.analysis.verify.rules.splits.facts import (
@@ -24,6 +23,7 @@ from mpkgraph.analysis.verify.rules.splits.signatures import (
     SlotIndices,
     parse,
 )
+from mpkgraph.frozen import dataclass
 
 SWAPPED = Rule(
     code="MPK109",

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 
 from mpkgraph.analysis.verify.rules.splits.facts import OperatorFacts
+from mpkgraph.frozen import dataclass
 
 
 class UnknownNumberError(Exception):

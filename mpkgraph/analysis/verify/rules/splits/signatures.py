@@ -10,9 +10,10 @@ asserts and what the kernels index (Mirage `src/kernel/task_register.cc` and
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
+
+from mpkgraph.frozen import dataclass
 
 ANY = "*"
 REST = "..."

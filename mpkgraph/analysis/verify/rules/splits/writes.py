@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from mpkgraph.analysis.verify.rules.splits.facts import AXES, facts_of, shown
 from mpkgraph.analysis.verify.rules.splits.grids import splits_evenly
 from mpkgraph.analysis.verify.rules.splits.maps import has_sound_map
 from mpkgraph.errors import TooLargeError
+from mpkgraph.frozen import dataclass
 from mpkgraph.model.coverage import Coverage, cover
 from mpkgraph.model.operator import Operator
 from mpkgraph.model.tile import MAX_ADDRESS, Tile, TileLayout

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +10,7 @@ import numpy.typing as npt
 from mpkgraph.analysis.csr import IntArray
 from mpkgraph.analysis.verify.context import VerifyContext
 from mpkgraph.catalog import EVENT_END_OF_TASK_GRAPH
+from mpkgraph.frozen import dataclass
 from mpkgraph.model import ids
 from mpkgraph.model.operator import Operator
 from mpkgraph.planner.registered import ALLGATHER_PUT
