@@ -124,6 +124,11 @@ class EventGraph:
         owners = self.dependent_nodes if side == "dependent" else self.trigger_nodes
         return np.flatnonzero(wanted[owners])
 
+    def num_tasks_of(self, side: Side) -> IntArray:
+        """For each node how many tasks wait on it, or trigger it."""
+        nodes = self.dependent_nodes if side == "dependent" else self.trigger_nodes
+        return np.bincount(nodes[nodes >= 0], minlength=self.num_nodes)
+
     def tasks_along(self, following: IntArray) -> IntArray:
         """Tasks, ascending, that lead from a node n to `following[n]`; its last is of no node."""
         return np.flatnonzero(following[self.dependent_nodes] == self.trigger_nodes)
@@ -320,6 +325,14 @@ class _GraphEvents(EventGraph):
         places = np.searchsorted(keys, event_ids & _KEY_MASK, sorter=order)
         found: IntArray = self.num_local + order[places]
         return found
+
+    def num_tasks_of(self, side: Side) -> IntArray:
+        nodes = self.runs.dependent if side == "dependent" else self.runs.trigger
+        sizes = np.diff(self.runs.starts, append=self._graph.num_tasks)
+        named = nodes >= 0
+        # Sums of integers that floats hold exactly
+        found = np.bincount(nodes[named], weights=sizes[named], minlength=self.num_nodes)
+        return found.astype(np.int64)
 
     def tasks_along(self, following: IntArray) -> IntArray:
         runs = self.runs

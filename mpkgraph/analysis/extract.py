@@ -14,6 +14,7 @@ from mpkgraph.catalog import EVENT_END_OF_TASK_GRAPH
 from mpkgraph.errors import SelectionError, UsageError
 from mpkgraph.frozen import dataclass
 from mpkgraph.model import ids
+from mpkgraph.model.distinct import numbered
 from mpkgraph.model.graph import (
     EventColumns,
     ExtraField,
@@ -66,25 +67,26 @@ def extract(graph: TaskGraph, task_ids: npt.NDArray[np.integer]) -> Extraction:
     keep[: ids.NUM_FIXED_TASKS] = True
     keep[task_ids] = True
     kept = np.flatnonzero(keep)
-    links = _Links.of(graph, keep)
+    links = _Links.of(graph, kept)
     kept_events = np.flatnonzero(links.keep_event)
     new_event = np.full(graph.num_events, -1, dtype=np.int64)
     new_event[kept_events] = np.arange(len(kept_events))
 
+    tasks = graph.tasks
     dependent, unwaiting = _renumbered(
-        graph, graph.tasks.dependent_events[kept], links.dependent[kept], new_event
+        graph, tasks.values("dependent_events", kept), links.dependent, new_event
     )
     trigger, ending = _renumbered(
-        graph, graph.tasks.trigger_events[kept], links.trigger[kept], new_event
+        graph, tasks.values("trigger_events", kept), links.trigger, new_event
     )
     dependent[unwaiting] = ids.EVENT_INVALID_ID
     end = ids.EventId(graph.rank, int(new_event[links.end]), nvshmem=False).encode()
     trigger[ending] = end
-    tasks, layouts = _task_columns(graph, kept, dependent, trigger)
+    columns, layouts = _task_columns(graph, kept, dependent, trigger)
     new_first = np.flatnonzero(unwaiting)
     return Extraction(
         graph=TaskGraph(
-            tasks=tasks,
+            tasks=columns,
             events=_event_columns(graph, kept, kept_events, links, int(ending.sum())),
             first_tasks=_first_tasks(graph, kept, new_first),
             layouts=layouts,
@@ -104,6 +106,7 @@ class _Links:
     """Events by index, those of other ranks as the ones of the same index here."""
 
     dependent: IntArray
+    """For each task that is kept the event that it waits on; -1 for none."""
     trigger: IntArray
     keep_event: npt.NDArray[np.bool_]
     num_triggering: IntArray
@@ -112,18 +115,17 @@ class _Links:
     end: int
 
     @classmethod
-    def of(cls, graph: TaskGraph, keep: npt.NDArray[np.bool_]) -> _Links:
+    def of(cls, graph: TaskGraph, kept: IntArray) -> _Links:
         events = EventGraph.of(graph, mirror=True)
         count = graph.num_events
-        dependent, trigger = events.dependent_nodes, events.trigger_nodes
+        dependent, trigger = events.dependents_of(kept), events.triggers_of(kept)
 
-        def tasks_of(nodes: IntArray, chosen: npt.NDArray[np.bool_]) -> IntArray:
-            mask = chosen & (nodes >= 0) & (nodes < count)
-            return np.bincount(nodes[mask], minlength=count)
+        def counted(nodes: IntArray) -> IntArray:
+            return np.bincount(nodes[(nodes >= 0) & (nodes < count)], minlength=count)
 
-        everyone = np.ones_like(keep)
-        waiting, triggering = tasks_of(dependent, everyone), tasks_of(trigger, everyone)
-        waiting_kept, triggering_kept = tasks_of(dependent, keep), tasks_of(trigger, keep)
+        waiting = events.num_tasks_of("dependent")[:count]
+        triggering = events.num_tasks_of("trigger")[:count]
+        waiting_kept, triggering_kept = counted(dependent), counted(trigger)
         # What had no such task to begin with has lost none
         keep_event = (waiting_kept > 0) | (waiting == 0)
         keep_event &= (triggering_kept > 0) | (triggering == 0)
@@ -155,25 +157,25 @@ def _task_columns(
     trigger: npt.NDArray[np.uint64],
 ) -> tuple[TaskColumns, tuple[SlotLayout, ...]]:
     tasks = graph.tasks
-    sizes = tasks.slot_starts[kept + 1] - tasks.slot_starts[kept]
+    sizes = tasks.slot_counts(kept)
     places = expand_ranges(tasks.slot_starts[kept], sizes)
     slot_starts = np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(sizes)))
-    codes, layouts = _used_layouts(graph, tasks.slot_layouts[places])
+    codes, layouts = _used_layouts(graph, tasks.values("slot_layouts", places))
     # Not a copy with changes: columns that come from the cache are of a class of their own
     columns = TaskColumns(
-        task_types=tasks.task_types[kept],
-        variant_ids=tasks.variant_ids[kept],
+        task_types=tasks.values("task_types", kept),
+        variant_ids=tasks.values("variant_ids", kept),
         dependent_events=dependent,
         trigger_events=trigger,
-        request_ids=tasks.request_ids[kept],
-        kv_idxs=tasks.kv_idxs[kept],
-        merge_task_offsets=tasks.merge_task_offsets[kept],
-        expert_offsets=tasks.expert_offsets[kept],
-        task_offsets=tasks.task_offsets[kept],
-        num_inputs=tasks.num_inputs[kept],
+        request_ids=tasks.values("request_ids", kept),
+        kv_idxs=tasks.values("kv_idxs", kept),
+        merge_task_offsets=tasks.values("merge_task_offsets", kept),
+        expert_offsets=tasks.values("expert_offsets", kept),
+        task_offsets=tasks.values("task_offsets", kept),
+        num_inputs=tasks.values("num_inputs", kept),
         slot_starts=slot_starts,
         slot_layouts=codes,
-        slot_offsets=tasks.slot_offsets[places],
+        slot_offsets=tasks.values("slot_offsets", places),
         extras=_extras(tasks.extras, kept),
     )
     return columns, layouts
@@ -183,7 +185,9 @@ def _used_layouts(
     graph: TaskGraph, codes: npt.NDArray[np.int32]
 ) -> tuple[npt.NDArray[np.int32], tuple[SlotLayout, ...]]:
     """Layouts in order of first use, as a reader of the new file would number them."""
-    used, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+    used, inverse = numbered(codes)
+    first = np.full(len(used), len(codes), dtype=np.int64)
+    first[inverse[::-1]] = np.arange(len(codes) - 1, -1, -1)  # the last assignment wins
     order = np.argsort(first)
     rank_of = np.empty(len(used), dtype=np.int32)
     rank_of[order] = np.arange(len(used), dtype=np.int32)
@@ -217,7 +221,10 @@ def _first_tasks(graph: TaskGraph, kept: IntArray, new_first: IntArray) -> IntAr
     position = np.searchsorted(kept, graph.first_tasks)
     found = kept[np.minimum(position, len(kept) - 1)] == graph.first_tasks
     old = position[found]
-    fresh = np.setdiff1d(new_first, old)
+    # Not np.setdiff1d, which imports numpy.ma
+    is_old = np.zeros(len(kept), dtype=np.bool_)
+    is_old[old] = True
+    fresh = new_first[~is_old[new_first]]
     both = np.concatenate((old, fresh))
     ascending = bool((np.diff(old) > 0).all())
     return np.sort(both) if ascending else both

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _LAYER_NUMBER = re.compile(
     r"""(?:^|[._/-])                       # a word of its own
@@ -11,8 +12,11 @@ _LAYER_NUMBER = re.compile(
         (?=[._/-]|$)""",
     re.VERBOSE | re.IGNORECASE,
 )
+MAX_NAMES = 1 << 14
+"""Names whose answer is remembered: a tensor is named by many slots."""
 
 
+@lru_cache(MAX_NAMES)
 def layer_number(name: str) -> int | None:
     """The number of the model layer in a tensor's name; None when it has none.
 
@@ -23,6 +27,7 @@ def layer_number(name: str) -> int | None:
     return int(match.group(1)) if match else None
 
 
+@lru_cache(MAX_NAMES)
 def without_layer_number(name: str) -> str:
     """The name with its layer's number replaced by `*`, to compare one layer with another.
 

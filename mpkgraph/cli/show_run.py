@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from mpkgraph.render.text import TextWriter
 
 
+MIN_BATCH = 64
+"""Tasks in detail from which it pays to unpack all columns, and to remember what tasks share."""
 PICTURE_SUFFIXES = frozenset(
     {".png", ".svg", ".pdf", ".dot", ".jpg", ".jpeg", ".gif", ".webp", ".ps", ".eps"}
 )
@@ -170,6 +172,8 @@ def _details(request: ShowRequest, output: Output) -> None:
             f"details are no table for --{output.form}", remedy="Add --list tasks, or use --json"
         )
     loaded, context = _context(request, "a detailed view")
+    import numpy as np
+
     asked = list(_asked(request, context))
     if output.form == "json":
         payload = {
@@ -181,7 +185,12 @@ def _details(request: ShowRequest, output: Output) -> None:
         return
 
     def write(out: TextWriter) -> None:
-        for _, detail, text, items in asked:
+        for name, detail, text, items in asked:
+            if name == "tasks" and len(items) >= MIN_BATCH:
+                from mpkgraph.render.task_batch_text import tasks_text
+
+                tasks_text(out, context, np.array(items, dtype=np.int64))
+                continue
             for item in items:
                 text(out, detail(context, item))
 

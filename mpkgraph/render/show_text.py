@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 MAX_GROUPS = 12
 """Operators named in one line; more are counted."""
 AXES = "xyz"
+SLOT_CELLS = ("type", "tile", "elements", "bytes", "size", "strides")
 
 
 def task_text(out: TextWriter, task: TaskDetail) -> None:
@@ -39,10 +40,10 @@ def task_text(out: TextWriter, task: TaskDetail) -> None:
             *unknown_fields(task.extras),
         ]
     )
-    _event_side(out, "waits on", task.dependent_event, task.waits_on, triggered=True)
-    _event_side(out, "triggers", task.trigger_event, task.triggers, triggered=False)
-    _slot_table(out, "inputs", task.inputs)
-    _slot_table(out, "outputs", task.outputs)
+    event_side(out, "waits on", task.dependent_event, task.waits_on, triggered=True)
+    event_side(out, "triggers", task.trigger_event, task.triggers, triggered=False)
+    slot_table(out, "inputs", task.inputs)
+    slot_table(out, "outputs", task.outputs)
 
 
 def event_text(out: TextWriter, event: EventDetail) -> None:
@@ -289,20 +290,20 @@ def _grid_position(task: TaskDetail) -> str | None:
 def _metadata(fields: Sequence[MetadataField]) -> str:
     parts = []
     for field in fields:
-        holds = f" [{_coordinate(field.holds)}]" if field.holds else ""
+        holds = f" [{coordinate(field.holds)}]" if field.holds else ""
         parts.append(f"{field.name} {field.value}{holds}")
     return ", ".join(parts)
 
 
 def _metadata_rule(rule: Sequence[tuple[str, str]]) -> str | None:
-    return ", ".join(f"{name} = {_coordinate(holds)}" for name, holds in rule) or None
+    return ", ".join(f"{name} = {coordinate(holds)}" for name, holds in rule) or None
 
 
-def _coordinate(holds: str) -> str:
+def coordinate(holds: str) -> str:
     return "grid position counted x first" if holds == "linear" else f"grid {holds}"
 
 
-def _event_side(
+def event_side(
     out: TextWriter, label: str, event_id: int, event: EventDetail | None, *, triggered: bool
 ) -> None:
     out.heading(label)
@@ -329,7 +330,7 @@ def _elsewhere(groups: Sequence[TaskGroup]) -> str | None:
     return f"counterparts on other ranks of {text}" if text else None
 
 
-def _slot_table(out: TextWriter, label: str, slots: Sequence[SlotDetail]) -> None:
+def slot_table(out: TextWriter, label: str, slots: Sequence[SlotDetail]) -> None:
     if not slots:
         return
     out.heading(label)
@@ -337,17 +338,22 @@ def _slot_table(out: TextWriter, label: str, slots: Sequence[SlotDetail]) -> Non
         {
             "slot": [slot.position for slot in slots],
             "tensor": [slot.tensor for slot in slots],
-            "type": [slot.data_type_name for slot in slots],
-            "tile": [cell(slot.dims) for slot in slots],
-            "elements": [_box(slot) for slot in slots],
-            "bytes": [
-                f"[{slot.first_byte}, {slot.end_byte})" if slot.first_byte is not None else "?"
-                for slot in slots
-            ],
-            "size": [_bytes(slot.num_bytes) or "?" for slot in slots],
-            "strides": [cell(slot.strides) for slot in slots],
+            **dict(zip(SLOT_CELLS, zip(*map(slot_cells, slots), strict=True), strict=True)),
             **_slot_extras(slots),
         }
+    )
+
+
+def slot_cells(slot: SlotDetail) -> tuple[str, ...]:
+    """What a line tells of a slot but its position and tensor, in the order of `SLOT_CELLS`."""
+    placed = slot.first_byte is not None
+    return (
+        slot.data_type_name,
+        cell(slot.dims),
+        _box(slot),
+        f"[{slot.first_byte}, {slot.end_byte})" if placed else "?",
+        _bytes(slot.num_bytes) or "?",
+        cell(slot.strides),
     )
 
 

@@ -56,10 +56,17 @@ def text_options(stream: TextIO, color: bool | None = None) -> TextOptions:
 class TextWriter:
     """Writes headings, labelled values and tables to a text stream."""
 
-    def __init__(self, stream: TextIO | None = None, options: TextOptions | None = None) -> None:
+    def __init__(
+        self,
+        stream: TextIO | None = None,
+        options: TextOptions | None = None,
+        *,
+        is_first: bool = True,
+    ) -> None:
+        """`is_first`: nothing is before what is written, so that no empty line is needed."""
         self.stream = stream if stream is not None else sys.stdout
         self.options = options if options is not None else TextOptions()
-        self._first = True
+        self._first = is_first
 
     def style(self, text: str, **style: Any) -> str:
         """`text` in a style of `click.style`, when colour is on."""
@@ -69,6 +76,12 @@ class TextWriter:
         """One line; `text` is already safe to print."""
         self.stream.write(text + "\n")
         self._first = False
+
+    def block(self, lines: str) -> None:
+        """Lines that were laid out by another writer, an empty one before them."""
+        if lines:
+            self.stream.write(lines[1:] if self._first else lines)
+            self._first = False
 
     def heading(self, text: str, note: str = "") -> None:
         """A heading with an empty line before it, unless it is the first line."""

@@ -59,5 +59,8 @@ def _named_layer(operator: Operator, weights: Sequence[str]) -> int | None:
 
 def _majority(names: Iterable[str]) -> int | None:
     """The commonest layer number; the smallest of several equally common ones."""
-    counts = Counter(number for name in names if (number := layer_number(name)) is not None)
-    return min(counts, key=lambda number: (-counts[number], number)) if counts else None
+    numbers = [number for name in names if (number := layer_number(name)) is not None]
+    if len(set(numbers)) < 2:
+        return numbers[0] if numbers else None
+    counts = Counter(numbers)
+    return min(counts, key=lambda number: (-counts[number], number))
