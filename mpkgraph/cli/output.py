@@ -6,7 +6,7 @@ import io
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Generic, TextIO, TypeVar, cast
 
 from mpkgraph.errors import UsageError
 from mpkgraph.frozen import dataclass
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from mpkgraph.render.text import TextWriter
 
 SCHEMA = "mpkgraph-show/1"
+HELD_SIZE = 8 << 20
+"""Characters or bytes that are held back from standard output: a shorter result comes whole or,
+when an error arises while it is made, not at all. A longer one comes while it is made."""
+Part = TypeVar("Part", str, bytes)
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,9 @@ class Output:
         from mpkgraph.render.text import TextOptions, TextWriter, text_options
 
         if self.path is None:
-            write(TextWriter(sys.stdout, text_options(sys.stdout, self.color)))
+            held: _Held[str] = _Held(sys.stdout, "".join)
+            write(TextWriter(cast("TextIO", held), text_options(sys.stdout, self.color)))
+            held.release()
             return
         with self.binary() as stream:
             text = io.TextIOWrapper(stream, encoding="utf-8", newline="\n")
@@ -86,13 +92,45 @@ class Output:
 
     @contextmanager
     def binary(self) -> Iterator[BinaryIO]:
-        """The file, atomically, or standard output."""
+        """The file, atomically, or standard output, which sees nothing of a short failure."""
         if self.path is None:
             sys.stdout.flush()
-            yield sys.stdout.buffer
+            held: _Held[bytes] = _Held(sys.stdout.buffer, b"".join)
+            yield cast("BinaryIO", held)
+            held.release()
             sys.stdout.buffer.flush()
             return
         from mpkgraph.io.atomic import atomic_file
 
         with atomic_file(self.path) as stream:
             yield stream
+
+
+class _Held(io.BufferedIOBase, Generic[Part]):
+    """Writes to a stream once `HELD_SIZE` has come, or when it is released."""
+
+    def __init__(self, stream: Any, join: Callable[[list[Part]], Part]) -> None:
+        self._stream = stream
+        self._join = join
+        self._parts: list[Part] | None = []
+        self._size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, part: Any) -> int:
+        if self._parts is None:
+            self._stream.write(part)
+        else:
+            # A caller may use its buffer again
+            self._parts.append(part if isinstance(part, str) else bytes(part))
+            self._size += len(part)
+            if self._size > HELD_SIZE:
+                self.release()
+        return len(part)
+
+    def release(self) -> None:
+        """Writes what was held back; what comes after goes on at once."""
+        if self._parts is not None:
+            parts, self._parts = self._parts, None
+            self._stream.write(self._join(parts))

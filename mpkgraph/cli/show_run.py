@@ -172,9 +172,15 @@ def _details(request: ShowRequest, output: Output) -> None:
             f"details are no table for --{output.form}", remedy="Add --list tasks, or use --json"
         )
     loaded, context = _context(request, "a detailed view")
+    from dataclasses import fields
+
     import numpy as np
 
     asked = list(_asked(request, context))
+    if any(len(items) >= MIN_BATCH for *_, items in asked):
+        # What is damaged in the cache shows before anything is written
+        for column in fields(context.graph.tasks):
+            getattr(context.graph.tasks, column.name)
     if output.form == "json":
         payload = {
             name: map(partial(_detail_json, context, detail), items)

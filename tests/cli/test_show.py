@@ -13,6 +13,9 @@ from importlib.metadata import version
 import orjson
 import pytest
 
+from mpkgraph.analysis import task_detail
+from mpkgraph.cli import output
+from mpkgraph.errors import GraphReadError
 from mpkgraph.io.reader import read_graph
 from tests import goldens
 from tests.cli.conftest import EXAMPLE, ROOT
@@ -402,3 +405,25 @@ def test_text_under_the_name_of_a_picture(name, example, mpkgraph, tmp_path):
         assert result.code == 2
         assert f"--draw {tmp_path / name}" in result.err
         assert not (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["text", "json"])
+@pytest.mark.parametrize("held", [output.HELD_SIZE, 100], ids=["short", "long"])
+def test_an_error_midway_leaves_no_part_of_a_short_result(
+    form, held, mpkgraph, example, tmp_path, monkeypatch
+):
+    made = task_detail.task_detail
+
+    def fail_at_last(context, task):
+        if task == 4:
+            raise GraphReadError("the cache is damaged")
+        return made(context, task)
+
+    monkeypatch.setattr(task_detail, "task_detail", fail_at_last)
+    monkeypatch.setattr(output, "HELD_SIZE", held)
+    result = mpkgraph("show", example, "--task", "2-4", *form)
+    assert (result.code, "the cache is damaged" in result.err) == (3, True)
+    assert bool(result.out) == (held == 100)
+    target = tmp_path / "result"
+    assert mpkgraph("show", example, "--task", "2-4", *form, "-o", target).code == 3
+    assert list(tmp_path.glob("*result*")) == []
