@@ -95,7 +95,10 @@ class Output:
         """The file, atomically, or standard output, which sees nothing of a short failure."""
         if self.path is None:
             sys.stdout.flush()
-            held: _Held[bytes] = _Held(sys.stdout.buffer, b"".join)
+            stream: Any = sys.stdout.buffer
+            if sys.stdout.isatty():
+                stream = _Terminal(stream, as_json=self.form == "json")
+            held: _Held[bytes] = _Held(stream, b"".join)
             yield cast("BinaryIO", held)
             held.release()
             sys.stdout.buffer.flush()
@@ -134,3 +137,22 @@ class _Held(io.BufferedIOBase, Generic[Part]):
         if self._parts is not None:
             parts, self._parts = self._parts, None
             self._stream.write(self._join(parts))
+
+
+class _Terminal:
+    """Text for programs that goes to a terminal: names must not move its cursor or set its title.
+
+    In JSON such characters are escaped, which means the same.
+    """
+
+    def __init__(self, stream: BinaryIO, *, as_json: bool) -> None:
+        self._stream = stream
+        self._as_json = as_json
+
+    def write(self, part: bytes) -> None:
+        from mpkgraph.render.escape import json_printable, printable
+
+        clean = json_printable if self._as_json else printable
+        lines = part.decode("utf-8", "surrogateescape").split("\n")
+        text = "\n".join([line if line.isprintable() else clean(line) for line in lines])
+        self._stream.write(text.encode("utf-8", "backslashreplace"))

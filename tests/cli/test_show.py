@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -427,3 +428,29 @@ def test_an_error_midway_leaves_no_part_of_a_short_result(
     target = tmp_path / "result"
     assert mpkgraph("show", example, "--task", "2-4", *form, "-o", target).code == 3
     assert list(tmp_path.glob("*result*")) == []
+
+
+@pytest.mark.parametrize("form", ["--json", "--csv"])
+def test_text_for_programs_moves_no_terminals_cursor(form, example, tmp_path):
+    name = "a\x1b]0;title\x07\x9b31m\u202e\U000e0001"
+    document = json.loads(example.read_text(encoding="utf-8"))
+    document["all_tasks"][5]["inputs"][0]["base_ptr"] = name
+    path = tmp_path / "task_graph_rank0.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    command = [sys.executable, "-m", "mpkgraph", "show", path, "--list", "tensors", form]
+    leader, follower = os.openpty()
+    with subprocess.Popen(command, stdout=follower, cwd=ROOT) as process:
+        os.close(follower)
+        parts = []
+        with contextlib.suppress(OSError):  # the end of a terminal whose other side is closed
+            while part := os.read(leader, 1 << 16):
+                parts.append(part)
+    os.close(leader)
+    seen = b"".join(parts).decode()
+    assert process.returncode == 0
+    assert seen.replace("\r\n", "").isprintable()
+    if form == "--json":
+        assert name in {row["tensor"] for row in json.loads(seen)["rows"]}
+    piped = subprocess.run(command, stdout=subprocess.PIPE, cwd=ROOT, check=True).stdout.decode()
+    assert "\u202e" in piped
+    assert form == "--json" or "\x1b" in piped
