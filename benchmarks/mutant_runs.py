@@ -1,29 +1,44 @@
-"""Tests run on changed modules, in forked processes: what `benchmarks.mutants` times and counts."""
+"""Tests run on changed modules, in forked processes: what `benchmarks.mutants` times and counts.
+
+A `Collected` process has imported the modules and collected the tests once. For each change it
+forks, gives the changed functions their new code and runs the tests that it is told. What runs
+when a module is imported is tried in a process forked before any of ours was imported.
+"""
 
 from __future__ import annotations
 
 import gc
 import json
 import os
+import resource
 import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import CodeType, FunctionType
-from typing import Any
+from typing import Any, TextIO
 
-ROOT = Path(__file__).parents[1]
-MARGIN_SECONDS, MARGIN_FACTOR = 20.0, 6.0
+from benchmarks.mutant_draws import path_of
+
+MARGIN_SECONDS, MARGIN_FACTOR = 15.0, 6.0
 """A mutant with which the tests take this much longer hangs, and is seen to."""
-OPTIONS = ("-q", "-x", "-p", "no:xdist", "-p", "no:cacheprovider", "-o", "addopts=", "--tb=no")
+MORE_BYTES = 4 << 30
+"""A mutant that asks for so much more memory is refused it."""
+OPTIONS = (
+    *("-q", "-x", "-p", "no:xdist", "-p", "no:cacheprovider", "-o", "addopts=", "--tb=no"),
+    *("-W", "ignore::pytest.PytestAssertRewriteWarning"),  # of plugins that are imported already
+)
 BROKEN = 70
 """Status of a process that ended in an exception."""
+OTHERS = "pytest hypothesis numpy networkx orjson zstandard click rich.console graphviz"
+"""What all tests import and no mutant changes: imported once."""
 
 
 @dataclass(frozen=True)
@@ -40,34 +55,200 @@ class Run:
 
     status: int | None
     seconds: float
+    failed: str = ""
+    """The test that failed."""
+    fits: bool = True
+    """False when no function has other code: the module must be imported with the change."""
 
 
-def path_of(module: str) -> Path:
-    """The module's file."""
-    path = ROOT.joinpath(*module.split("."))
-    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+def limit_of(seconds: float) -> float:
+    """When tests that took this long hang."""
+    return MARGIN_SECONDS + MARGIN_FACTOR * seconds
 
 
-def try_changes(
-    tests: Sequence[str], changes: Sequence[Change], *, quick: bool = False
-) -> Iterator[Run]:
-    """The tests with each change; `quick` tries none again in a Python of its own.
+def import_others() -> None:
+    """Make ready for `run_imported`."""
+    for name in OTHERS.split():
+        import_module(name)
 
-    Raises SystemExit when they fail without one.
-    """
-    if not changes:
-        return
+
+def run_imported(change: Change, tests: Sequence[str], seconds: float) -> Run:
+    """The tests in a process that imports the changed text."""
+
+    def work(told: int) -> int:
+        import pytest
+
+        for name in [x for x in sys.modules if x.partition(".")[0] in {"mpkgraph", "tests"}]:
+            del sys.modules[name]
+        sys.meta_path.insert(0, _InPlace(change))
+        return int(pytest.main([*OPTIONS, *tests], plugins=[_Failed(told)]))
+
+    return _told(work, limit_of(seconds))
+
+
+class Collected:
+    """Tests in a process that has collected them."""
+
+    def __init__(self, tests: Sequence[str]) -> None:
+        ours, theirs = os.pipe(), os.pipe()
+
+        def work() -> int:
+            os.close(ours[1])
+            os.close(theirs[0])
+            import pytest
+
+            with os.fdopen(ours[0]) as requests, os.fdopen(theirs[1], "w") as answers:
+                loop = _Loop(requests, answers)
+                return int(pytest.main([*OPTIONS, *tests], plugins=[loop]))
+
+        self._pid = _fork(work)
+        os.close(ours[0])
+        os.close(theirs[1])
+        self._requests = os.fdopen(ours[1], "w")
+        self._answers = os.fdopen(theirs[0])
+
+    def run(self, change: Change | None, tests: Sequence[str], seconds: float) -> Run:
+        """The tests, which took so long without the change.
+
+        Raises SystemExit when they can't be collected.
+        """
+        given = [change and [change.module, change.text], list(tests), limit_of(seconds)]
+        try:
+            print(json.dumps(given), file=self._requests, flush=True)
+            answer = self._answers.readline()
+        except BrokenPipeError:
+            answer = ""
+        if not answer:
+            raise SystemExit("the tests can't be collected; MUTANTS_OUT=FILE keeps what they print")
+        return Run(**json.loads(answer))
+
+    def close(self) -> None:
+        """End the process."""
+        self._requests.close()
+        self._answers.close()
+        os.waitpid(self._pid, 0)
+
+
+class _Loop:
+    """In place of pytest's own loop: answers requests."""
+
+    def __init__(self, requests: TextIO, answers: TextIO) -> None:
+        self._requests, self._answers = requests, answers
+
+    def pytest_runtestloop(self, session: Any) -> bool:
+        items = {item.nodeid: item for item in session.items}
+        functions = all_functions()
+        gc.freeze()
+        for line in self._requests:
+            given, tests, limit = json.loads(line)
+            codes = changed_functions(Change(*given), functions) if given else []
+            run = Run(0, 0.0, fits=False)
+            if codes or not given:
+                chosen = [items[x] for x in tests if x in items]
+                run = _told(lambda told, c=codes, t=chosen: _run_items(session, c, t, told), limit)
+            print(json.dumps(vars(run)), file=self._answers, flush=True)
+        return True
+
+
+def _run_items(
+    session: Any,
+    codes: Sequence[tuple[FunctionType, CodeType]],
+    items: Sequence[Any],
+    told: int,
+) -> int:
+    for function, code in codes:
+        function.__code__ = code
+    session.config.pluginmanager.register(_Failed(told))
+    for item, following in zip(items, [*items[1:], None], strict=True):
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        if session.testsfailed:
+            return 1
+    return 0
+
+
+class _Failed:
+    """Tells which test failed first."""
+
+    def __init__(self, told: int) -> None:
+        self._told = told
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if report.failed:
+            os.write(self._told, f"{report.nodeid}\n".encode())
+
+
+def all_functions() -> dict[str, list[FunctionType]]:
+    """The functions that there are, by the file of their text."""
+    functions: dict[str, list[FunctionType]] = {}
+    for found in gc.get_objects():
+        # By type: `isinstance` asks other packages' lazy objects for their class, which may warn
+        if type(found) is FunctionType:
+            functions.setdefault(found.__code__.co_filename, []).append(found)
+    return functions
+
+
+def changed_functions(
+    change: Change, functions: Mapping[str, Sequence[FunctionType]]
+) -> list[tuple[FunctionType, CodeType]]:
+    """The module's functions that the change is in; none when it is outside of functions."""
+    path = str(path_of(change.module))
+    wanted: dict[tuple[str, int], CodeType | None] = {}
+    pending = [compile(change.text, path, "exec", dont_inherit=True)]
+    while pending:
+        for found in pending.pop().co_consts:
+            if isinstance(found, CodeType):
+                key = found.co_name, found.co_firstlineno
+                wanted[key] = None if key in wanted else found  # two lambdas of one line
+                pending.append(found)
+    changed = []
+    for function in functions.get(path, ()):
+        old = function.__code__
+        new = wanted.get((old.co_name, old.co_firstlineno))
+        if new is not None and new != old and new.co_freevars == old.co_freevars:
+            changed.append((function, new))
+    return changed
+
+
+def run_forked(work: Callable[[], int], limit: float | None = None) -> Run:
+    """A function in a process of its own; its status is what the function returns."""
+    start = time.monotonic()
+
+    def in_group() -> int:
+        os.setpgid(0, 0)
+        return work()
+
+    pid = _fork(in_group)
+    while True:
+        found, status = os.waitpid(pid, 0 if limit is None else os.WNOHANG)
+        if found:
+            return Run(os.waitstatus_to_exitcode(status), time.monotonic() - start)
+        if limit is not None and time.monotonic() - start > limit:
+            os.killpg(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            return Run(None, time.monotonic() - start)
+        time.sleep(0.01)
+
+
+def _told(work: Callable[[int], int], limit: float) -> Run:
+    """`run_forked` of tests that write which of them failed."""
     read_end, write_end = os.pipe()
-    pid = _fork(lambda: _session(tests, changes, write_end, quick=quick))
+
+    def limited() -> int:
+        _limit_memory()
+        return work(write_end)
+
+    run = run_forked(limited, limit)
     os.close(write_end)
-    num_runs = 0
-    with os.fdopen(read_end, encoding="utf-8") as answers:
-        for line in answers:
-            num_runs += 1
-            yield Run(**json.loads(line))
-    os.waitpid(pid, 0)
-    if num_runs != len(changes):
-        raise SystemExit(f"the tests fail as they are: {' '.join(tests)}")
+    os.set_blocking(read_end, False)  # a process that the tests left behind may hold the other end
+    with os.fdopen(read_end, "rb") as told:
+        failed = (told.read() or b"").decode().partition("\n")[0]
+    return Run(run.status, run.seconds, failed)
+
+
+def _limit_memory() -> None:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    most = pages * resource.getpagesize() + MORE_BYTES
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
 def _fork(work: Callable[[], int]) -> int:
@@ -90,144 +271,19 @@ def _fork(work: Callable[[], int]) -> int:
         os._exit(status)
 
 
-def _timed(work: Callable[[], int], limit: float | None) -> Run:
-    start = time.monotonic()
-
-    def in_group() -> int:
-        os.setpgid(0, 0)
-        return work()
-
-    pid = _fork(in_group)
-    while True:
-        found, status = os.waitpid(pid, 0 if limit is None else os.WNOHANG)
-        if found:
-            return Run(os.waitstatus_to_exitcode(status), time.monotonic() - start)
-        if limit is not None and time.monotonic() - start > limit:
-            os.killpg(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            return Run(None, time.monotonic() - start)
-        time.sleep(0.02)
-
-
-def _session(tests: Sequence[str], changes: Sequence[Change], answers: int, *, quick: bool) -> int:
-    import pytest
-
-    session = _Session(tests, changes, answers, quick=quick)
-    return int(pytest.main([*OPTIONS, *tests], plugins=[session]))
-
-
-class _Session:
-    """Collects once; then runs the tests in a process for each change."""
-
-    def __init__(
-        self, tests: Sequence[str], changes: Sequence[Change], answers: int, *, quick: bool
-    ) -> None:
-        self._tests, self._changes, self._answers = tests, changes, answers
-        self._quick = quick
-        self._order: list[int] = []
-
-    def pytest_runtestloop(self, session: Any) -> bool:
-        """In place of pytest's own loop."""
-        self._order = list(range(len(session.items)))
-        whole = _timed(lambda: self._run_items(session, None), None)
-        if whole.status != 0:
-            return True
-        limit = MARGIN_SECONDS + MARGIN_FACTOR * whole.seconds
-        with os.fdopen(self._answers, "w", encoding="utf-8") as answers:
-            for change in self._changes:
-                print(json.dumps(vars(self._try(session, change, limit))), file=answers, flush=True)
-        return True
-
-    def _try(self, session: Any, change: Change, limit: float) -> Run:
-        codes = changed_functions(change)
-        if codes:
-            read_end, write_end = os.pipe()
-            run = _timed(lambda: self._run_changed(session, codes, write_end), limit)
-            os.close(write_end)
-            with os.fdopen(read_end, encoding="utf-8") as told:
-                failed = told.read()
-            if failed:  # the next mutant may well fail at the same test
-                self._order.remove(int(failed))
-                self._order.insert(0, int(failed))
-            if run.status != 0 or self._quick:
-                return run
-        return _timed(lambda: _fresh(self._tests, change), limit)
-
-    def _run_changed(
-        self, session: Any, codes: Sequence[tuple[FunctionType, CodeType]], told: int
-    ) -> int:
-        for function, code in codes:
-            function.__code__ = code
-        return self._run_items(session, told)
-
-    def _run_items(self, session: Any, told: int | None) -> int:
-        items = [session.items[index] for index in self._order]
-        for index, item, following in zip(self._order, items, [*items[1:], None], strict=True):
-            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-            if session.testsfailed:
-                if told is not None:
-                    os.write(told, str(index).encode())
-                return 1
-        return 0
-
-
-def changed_functions(change: Change) -> list[tuple[FunctionType, CodeType]]:
-    """The module's functions that the change is in; none when it is outside of functions."""
-    path = str(path_of(change.module))
-    wanted: dict[tuple[str, int], CodeType | None] = {}
-    pending = [compile(change.text, path, "exec", dont_inherit=True)]
-    while pending:
-        for found in pending.pop().co_consts:
-            if isinstance(found, CodeType):
-                key = found.co_name, found.co_firstlineno
-                wanted[key] = None if key in wanted else found  # two lambdas of one line
-                pending.append(found)
-    changed = []
-    for function in gc.get_objects():
-        # By type: `isinstance` asks other packages' lazy objects for their class, which may warn
-        if type(function) is not FunctionType or function.__code__.co_filename != path:
-            continue
-        old = function.__code__
-        new = wanted.get((old.co_name, old.co_firstlineno))
-        if new is not None and new != old and new.co_freevars == old.co_freevars:
-            changed.append((function, new))
-    return changed
-
-
-def _fresh(tests: Sequence[str], change: Change) -> int:
-    """The tests in a Python that imports the changed text."""
-    code = (
-        "import json, sys\n"
-        "from benchmarks.mutant_runs import Change, run_fresh\n"
-        "sys.exit(run_fresh(*json.load(sys.stdin)))"
-    )
-    import subprocess
-
-    given = json.dumps([list(tests), change.module, change.text])
-    done = subprocess.run([sys.executable, "-c", code], input=given, text=True, check=False)
-    return done.returncode
-
-
-def run_fresh(tests: Sequence[str], module: str, text: str) -> int:
-    """The tests in this process, which has imported nothing yet."""
-    import pytest
-
-    sys.meta_path.insert(0, _InPlace(module, path_of(module), text))
-    return int(pytest.main([*OPTIONS, *tests]))
-
-
 class _InPlace(MetaPathFinder):
     """Gives one module another text."""
 
-    def __init__(self, module: str, path: Path, text: str) -> None:
-        self._module, self._path, self._text = module, path, text
+    def __init__(self, change: Change) -> None:
+        self._change = change
 
     def find_spec(self, name: str, *_: Any) -> ModuleSpec | None:
         """The spec of the module that is changed; None for all others."""
-        if name != self._module:
+        if name != self._change.module:
             return None
-        loader = _Loader(name, self._path, self._text)
-        return spec_from_file_location(name, self._path, loader=loader)
+        path = path_of(name)
+        loader = _Loader(name, path, self._change.text)
+        return spec_from_file_location(name, path, loader=loader)
 
 
 class _Loader(SourceFileLoader):

@@ -1,11 +1,10 @@
 """`python -m benchmarks.mutants`: does a test fail when a line of the checks or planner is wrong?
 
 cosmic-ray's operators change one place of a module at a time (`a < b` to `a <= b`, `and` to `or`,
-a number by one, a loop to none); the module's tests must then fail. The tests are collected once;
-each mutant runs them in a forked process, where the changed functions get their new code, so the
-checkout stays as it is. What no test notices there, or is no function, is tried again in a process
-that imports the changed text. Which tests watch which module is in `mutant_subjects.py`, survivors
-that change nothing are in `mutant_equivalents.py`.
+a number by one, a loop to none); a test must then fail. Which tests run a line was noted once
+(`mutant_map.py`); a mutant gets those of its line, in a forked process (`mutant_runs.py`), so the
+checkout stays as it is. Outcomes are kept as they come: a run that was stopped goes on where it
+was. Survivors that change nothing are in `mutant_equivalents.py`.
 """
 
 from __future__ import annotations
@@ -14,39 +13,21 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import groupby
 from pathlib import Path
-from random import Random
-from typing import Any
 
+from benchmarks.mutant_draws import ROOT, Drawn, Mutant, changed_text, draw, find_again, text_of
 from benchmarks.mutant_equivalents import EQUIVALENTS
-from benchmarks.mutant_runs import Change, Run, path_of, try_changes
-from benchmarks.mutant_subjects import SUBJECTS, Subject
-from benchmarks.report import Table, markdown, print_table, write_between_marks
+from benchmarks.mutant_map import TestMap, test_map
+from benchmarks.mutant_runs import Change, Collected, Run, import_others, run_imported
+from benchmarks.mutant_subjects import TESTS, modules_by_group
 
-ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "testing.md"
-SEED, COUNT = 9, 20
-
-NOT_USED = {"RemoveDecorator", "VariableReplacer", "VariableInserter"}
-"""Nothing is left of a frozen dataclass without its decorator; the others want names."""
-NO_MEANING = {"strict", "frozen", "repr"}
-"""Arguments that assert (of `zip`, of a dataclass) or only print: nothing else is different."""
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """One change of one place."""
-
-    module: str
-    line: int
-    operator: str
-    occurrence: int
-    before: str
-    after: str
-    """The changed line, without what is around it."""
+KEPT = ROOT / "build" / "mutants"
+SEED, COUNT = 9, 10
+BUDGET_SECONDS = 10.0
+"""Of tests for one mutant: they take that long when it survives."""
 
 
 @dataclass(frozen=True)
@@ -55,116 +36,129 @@ class Outcome:
 
     mutant: Mutant
     verdict: str
-    """`killed`, `hung`, `equivalent` or `survived`."""
+    """`killed`, `hung` or `survived`."""
     seconds: float
+    num_tests: int
+    """How many were chosen."""
+    failed: str
+    """The test that failed."""
+
+    @property
+    def is_noticed(self) -> bool:
+        return self.verdict != "survived"
 
 
-def mutants_of(module: str, count: int, seed: int) -> list[Mutant]:
-    """At most `count` of a module's mutants: places at random, one change at each."""
-    from cosmic_ray.ast import ast_nodes, get_ast
-    from cosmic_ray.operators.provider import OperatorProvider
+class Tester:
+    """Runs the tests of one mutant after the other."""
 
-    text = path_of(module).read_text(encoding="utf-8")
-    provider = OperatorProvider()
-    operators = {name: provider[name]() for name in provider if name not in NOT_USED}
-    places: dict[tuple[int, int], list[tuple[str, int]]] = {}
-    numbers = dict.fromkeys(operators, 0)
-    for node in ast_nodes(get_ast(text)):
-        for name, operator in operators.items():
-            for start, _ in operator.mutation_positions(node):
-                if not _is_left_alone(node):
-                    places.setdefault(start, []).append((name, numbers[name]))
-                numbers[name] += 1
-    random = Random(f"{seed} {module}")
-    found: list[Mutant] = []
-    for place in random.sample(sorted(places), len(places)):
-        name, occurrence = random.choice(places[place])
-        changed = changed_text(text, name, occurrence)
-        if changed is None or changed == text:
-            continue
-        found.append(Mutant(module, place[0], name, occurrence, *_difference(text, changed)))
-        if len(found) == count:
-            break
-    return sorted(found, key=lambda x: (x.line, x.operator, x.occurrence))
+    def __init__(self, notes: TestMap, tests: Sequence[str], budget: float) -> None:
+        self._notes, self._budget = notes, budget
+        import_others()
+        self._collected = Collected(tests)
+        self._killers: dict[str, list[str]] = {}
+        self._trusted: set[str] = set()
 
+    def look(self, mutant: Mutant) -> Outcome:
+        """Try the tests of a mutant's line on it."""
+        killers = self._killers.setdefault(mutant.module, [])
+        chosen = self._notes.choose(mutant.module, mutant.line, self._budget, killers)
+        changed = changed_text(text_of(mutant.module), mutant.operator, mutant.occurrence)
+        change = Change(mutant.module, changed or "")
+        run, seconds = Run(0, 0.0), 0.0
+        while chosen.tests:
+            run = Run(0, 0.0, fits=False)
+            if not chosen.imported:
+                run = self._collected.run(change, chosen.tests, chosen.seconds)
+            if not run.fits:
+                run = run_imported(change, chosen.tests, chosen.seconds)
+            seconds += run.seconds
+            if not run.failed or self._is_trusted(run.failed):
+                break
+            chosen = self._notes.choose(mutant.module, mutant.line, self._budget, killers)
+        if run.failed:
+            killers[:] = [run.failed, *(x for x in killers if x != run.failed)][:3]
+        verdict = "hung" if run.status is None else "killed" if run.status else "survived"
+        return Outcome(mutant, verdict, round(seconds, 2), len(chosen.tests), run.failed)
 
-def changed_text(text: str, operator: str, occurrence: int) -> str | None:
-    """The module with the change; None when it would not be Python."""
-    import warnings
+    def close(self) -> None:
+        """End what runs the tests."""
+        self._collected.close()
 
-    from cosmic_ray.mutating import mutate_code
-    from cosmic_ray.operators.provider import OperatorProvider
-
-    changed: str | None = mutate_code(text, OperatorProvider()[operator](), occurrence)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)
-            compile(changed or "?", "mutant", "exec")
-    except SyntaxError:
-        return None
-    return changed
-
-
-def _is_left_alone(node: Any) -> bool:
-    """Annotations, which are not evaluated, and arguments without a meaning."""
-    child, parent = node, node.parent
-    if parent.type == "argument" and getattr(parent.children[0], "value", "") in NO_MEANING:
+    def _is_trusted(self, test: str) -> bool:
+        """Whether a test that failed passes without a change; otherwise it is left out from now."""
+        if test not in self._trusted and test in self._notes.seconds:
+            if self._collected.run(None, [test], self._notes.seconds[test]).status != 0:
+                print(f"fails as it is: {test}", flush=True)
+                self._notes.left_out.add(test)
+                return False
+            self._trusted.add(test)
         return True
-    while parent is not None:
-        if parent.type == "tfpdef" and child is parent.children[-1]:
-            return True
-        if parent.type == "annassign" and child is parent.children[1]:
-            return True
-        if parent.type == "funcdef" and child is parent.annotation:
-            return True
-        child, parent = parent, parent.parent
-    return False
 
 
-def _difference(before: str, after: str) -> tuple[str, str]:
-    for left, right in zip(before.split("\n"), after.split("\n"), strict=False):
-        if left != right:
-            return left.strip(), right.strip()
-    raise ValueError("a mutant without a change")
+class Journal:
+    """Outcomes in a file, one a line, in the order in which they came."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.first: dict[tuple[str, ...], Outcome] = {}
+        """What became of a mutant when it was tried first."""
+        self.last: dict[tuple[str, ...], Outcome] = {}
+        if path.exists():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                kept = json.loads(line)
+                self._take(Outcome(**kept | {"mutant": Mutant(**kept["mutant"])}))
+
+    def add(self, outcome: Outcome) -> None:
+        """Keep an outcome."""
+        self._take(outcome)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("a", encoding="utf-8") as out:
+            print(json.dumps(asdict(outcome)), file=out)
+
+    def _take(self, outcome: Outcome) -> None:
+        self.first.setdefault(outcome.mutant.key, outcome)
+        self.last[outcome.mutant.key] = outcome
+
+    def history(self) -> Iterator[tuple[Outcome, Outcome]]:
+        """Each mutant's first and last outcome."""
+        for key, outcome in self.first.items():
+            yield outcome, self.last[key]
 
 
-def look(tests: tuple[str, ...], mutants: Sequence[Mutant], *, quick: bool) -> list[Outcome]:
-    """Run tests on each of these mutants."""
-    changes = []
-    for mutant in mutants:
-        text = path_of(mutant.module).read_text(encoding="utf-8")
-        changed = changed_text(text, mutant.operator, mutant.occurrence)
-        changes.append(Change(mutant.module, changed or ""))
-    outcomes = []
-    for mutant, run in zip(mutants, try_changes(tests, changes, quick=quick), strict=False):
-        outcomes.append(Outcome(mutant, _verdict(mutant, run), run.seconds))
-        if outcomes[-1].verdict == "survived":
-            print(
-                f"{mutant.module}:{mutant.line}: {mutant.before}\n    -> {mutant.after}", flush=True
-            )
-    return outcomes
+def is_equivalent(mutant: Mutant) -> bool:
+    """Whether a mutant is known to change nothing."""
+    return (mutant.module, mutant.before, mutant.after) in EQUIVALENTS
 
 
-def _verdict(mutant: Mutant, run: Run) -> str:
-    if run.status is None:
-        return "hung"
-    if run.status:
-        return "killed"
-    known = (mutant.module, mutant.before, mutant.after) in EQUIVALENTS
-    return "equivalent" if known else "survived"
-
-
-def summary(outcomes: Sequence[Outcome]) -> Table:
-    """One row a module, and their sum."""
-    verdicts = ("killed", "hung", "equivalent", "survived")
-    groups: dict[str, list[Outcome]] = {}
-    for outcome in outcomes:
-        groups.setdefault(outcome.mutant.module.removeprefix("mpkgraph."), []).append(outcome)
-    rows = [
-        (name, str(len(group)), *(str(sum(x.verdict == v for x in group)) for v in verdicts))
-        for name, group in [*sorted(groups.items()), ("all", list(outcomes))]
-    ]
-    return Table("Mutants", ("module", "tried", *verdicts), tuple(rows))
+def rows_of(journal: Journal, drawn: Sequence[Drawn]) -> Iterator[tuple[str, ...]]:
+    """What the table says: one row a group, then their sum."""
+    sizes = {x.module: x.num_mutants for x in drawn}
+    groups = {module: group for group, modules in modules_by_group().items() for module in modules}
+    columns = ("tried", "noticed", "survived", "equivalent", "new", "left")
+    sums: dict[str, dict[str, int]] = {}
+    for first, last in journal.history():
+        group = groups.get(first.mutant.module)
+        if group is None:
+            continue
+        known = is_equivalent(first.mutant)
+        facts = {
+            "tried": True,
+            "noticed": first.is_noticed,
+            "survived": not first.is_noticed,
+            "equivalent": not first.is_noticed and known,
+            "new": not first.is_noticed and last.is_noticed and not known,
+            "left": not last.is_noticed and not known,
+        }
+        for name in (group, "all"):
+            counts = sums.setdefault(name, dict.fromkeys(columns, 0))
+            for column, fact in facts.items():
+                counts[column] += fact
+    tried = {first.mutant.module for first, _ in journal.history()}
+    for name in [*(x for x in modules_by_group() if x in sums), "all"]:
+        if name in sums:
+            of_group = {x for x in tried if name in {groups.get(x), "all"} and x in groups}
+            size = sum(sizes.get(x, 0) for x in of_group)
+            yield name, str(len(of_group)), str(size), *(str(sums[name][x]) for x in columns)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -173,34 +167,71 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("modules", nargs="*", help="only modules whose name contains one of these")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--count", type=int, default=COUNT, help="mutants of each module")
-    parser.add_argument("--quick", action="store_true", help="survivors get no second try")
-    parser.add_argument("--json", type=Path, help="keep the outcomes here, after each group")
-    parser.add_argument("--again", type=Path, help="try only what survived in such a file")
+    parser.add_argument("--budget", type=float, default=BUDGET_SECONDS, help="seconds of tests")
+    parser.add_argument("--tests", nargs="*", default=TESTS, help="what pytest collects")
+    parser.add_argument("--results", type=Path, default=KEPT / "outcomes.jsonl")
+    parser.add_argument("--again", action="store_true", help="try what survived once more")
+    parser.add_argument("--list", action="store_true", help="print what survived, and stop")
     parser.add_argument("--write-docs", action="store_true", help=f"write the table in {PAGE.name}")
     given = parser.parse_args(arguments)
     os.chdir(ROOT)
-    outcomes: list[Outcome] = []
-    chosen = [x for x in SUBJECTS if not given.modules or any(y in x.module for y in given.modules)]
-    for tests, group in groupby(chosen, key=lambda subject: subject.tests):
-        outcomes += look(tests, _mutants(list(group), given), quick=given.quick)
-        if given.json:
-            text = json.dumps([asdict(x) for x in outcomes], indent=1)
-            given.json.write_text(text, encoding="utf-8")
-    table = summary(outcomes)
+    journal = Journal(given.results.resolve())
+    modules = [
+        module
+        for found in modules_by_group().values()
+        for module in found
+        if not given.modules or any(x in module for x in given.modules)
+    ]
+    if given.list:
+        for _, last in journal.history():
+            if last.mutant.module in modules:
+                _tell(last)
+        return
+    drawn = [draw(x, 0 if given.again else given.count, given.seed) for x in modules]
+    wanted = [x for one in drawn for x in one.mutants if x.key not in journal.last]
+    if given.again:
+        survivors = [last.mutant for _, last in journal.history() if not last.is_noticed]
+        found = [find_again(x) for x in survivors if x.module in modules]
+        wanted = [x for x in found if x is not None and not is_equivalent(x)]
+    _try(wanted, modules, journal, given)
+    _publish(journal, drawn, given)
+
+
+def _try(
+    wanted: Sequence[Mutant], modules: Sequence[str], journal: Journal, given: argparse.Namespace
+) -> None:
+    if not wanted:
+        return
+    notes = test_map(KEPT / "map.json", modules, given.tests)
+    tester = Tester(notes, given.tests, given.budget)
+    try:
+        for mutant in wanted:
+            outcome = tester.look(mutant)
+            journal.add(outcome)
+            _tell(outcome)
+    finally:
+        tester.close()
+
+
+def _tell(outcome: Outcome) -> None:
+    mutant = outcome.mutant
+    if outcome.verdict == "survived" and not is_equivalent(mutant):
+        where = f"{mutant.module.removeprefix('mpkgraph.')}:{mutant.line}"
+        print(f"{where} ({outcome.num_tests} tests): {mutant.before}", flush=True)
+        print(f"    -> {mutant.after}", flush=True)
+
+
+def _publish(journal: Journal, drawn: Sequence[Drawn], given: argparse.Namespace) -> None:
+    from benchmarks.report import Table, markdown, print_table, write_between_marks
+
+    columns = ("group", "modules", "mutants", "tried", "killed at first", "survived")
+    columns += ("of them equivalent", "killed by new tests", "left")
+    table = Table("Mutants", columns, tuple(rows_of(journal, drawn)))
     print_table(table)
     if given.write_docs:
         facts = (f"seed {given.seed}", f"at most {given.count} mutants of a module")
         text = markdown([table], facts).replace("Machine: ", "Run: ", 1)
         write_between_marks(PAGE, text)
-
-
-def _mutants(subjects: Sequence[Subject], given: argparse.Namespace) -> list[Mutant]:
-    if given.again is None:
-        return [m for x in subjects for m in mutants_of(x.module, given.count, given.seed)]
-    modules = {x.module for x in subjects}
-    known = json.loads(given.again.read_text(encoding="utf-8"))
-    survived = [Mutant(**x["mutant"]) for x in known if x["verdict"] == "survived"]
-    return [x for x in survived if x.module in modules]
 
 
 if __name__ == "__main__":
