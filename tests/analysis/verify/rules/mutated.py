@@ -17,6 +17,7 @@ from mpkgraph.model.record import PipelineRecord
 from mpkgraph.planner.plan import plan
 from mpkgraph.views.operators import recover_operators
 from mpkgraph.views.recorded import recorded_operators
+from tests.analysis.verify import told
 
 
 def planned(record: PipelineRecord, **options: Any) -> VerifyContext:
@@ -62,7 +63,7 @@ def add_events(graph: TaskGraph, column: str, events: Any, amount: int) -> TaskG
 
 def findings(family: str, *contexts: VerifyContext) -> tuple[Finding, ...]:
     """What the rules of one family find."""
-    return verify(contexts, select=[family]).findings
+    return told.note(verify(contexts, select=[family]).findings)
 
 
 def codes(found: Iterable[Finding]) -> list[str]:

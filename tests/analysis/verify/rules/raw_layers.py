@@ -15,6 +15,7 @@ from mpkgraph.pipeline import PersistentKernel, Target, TensorSpec, use_target
 from mpkgraph.planner.plan import plan
 from mpkgraph.views.operators import recover_operators
 from mpkgraph.views.recorded import recorded_operators
+from tests.analysis.verify import told
 from tests.pipelines.kit import WHOLE, block_graph
 
 TORCH_NAMES = {
@@ -100,7 +101,7 @@ def without_record(record: PipelineRecord, **options: Any) -> VerifyContext:
 
 
 def found(context: VerifyContext, family: str = "MPK4") -> tuple[Finding, ...]:
-    return verify([context], select=[family]).findings
+    return told.note(verify([context], select=[family]).findings)
 
 
 def codes(context: VerifyContext, family: str = "MPK4") -> list[tuple[str, str]]:
