@@ -187,30 +187,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if last.mutant.module in modules:
                 _tell(last)
         return
-    drawn = [draw(x, 0 if given.again else given.count, given.seed) for x in modules]
-    wanted = [x for one in drawn for x in one.mutants if x.key not in journal.last]
-    if given.again:
-        survivors = [last.mutant for _, last in journal.history() if not last.is_noticed]
-        found = [find_again(x) for x in survivors if x.module in modules]
-        wanted = [x for x in found if x is not None and not is_equivalent(x)]
-    _try(wanted, modules, journal, given)
+    tester: Tester | None = None
+    drawn = []
+    try:
+        for module in modules:
+            drawn.append(draw(module, 0 if given.again else given.count, given.seed))
+            wanted = _survivors(journal, module) if given.again else drawn[-1].mutants
+            for mutant in wanted:
+                if not given.again and mutant.key in journal.last:
+                    continue
+                if tester is None:
+                    notes = test_map(KEPT / "map.json", modules, given.tests)
+                    tester = Tester(notes, given.tests, given.budget)
+                journal.add(tester.look(mutant))
+                _tell(journal.last[mutant.key])
+    finally:
+        if tester is not None:
+            tester.close()
     _publish(journal, drawn, given)
 
 
-def _try(
-    wanted: Sequence[Mutant], modules: Sequence[str], journal: Journal, given: argparse.Namespace
-) -> None:
-    if not wanted:
-        return
-    notes = test_map(KEPT / "map.json", modules, given.tests)
-    tester = Tester(notes, given.tests, given.budget)
-    try:
-        for mutant in wanted:
-            outcome = tester.look(mutant)
-            journal.add(outcome)
-            _tell(outcome)
-    finally:
-        tester.close()
+def _survivors(journal: Journal, module: str) -> list[Mutant]:
+    """What survived in a module, as it is now."""
+    survived = [last.mutant for _, last in journal.history() if not last.is_noticed]
+    found = [find_again(x) for x in survived if x.module == module and not is_equivalent(x)]
+    return [x for x in found if x is not None]
 
 
 def _tell(outcome: Outcome) -> None:
