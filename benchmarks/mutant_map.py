@@ -32,10 +32,8 @@ class Chosen:
 
 
 @dataclass
-class TestMap:
+class LineTests:
     """Tests by line of a module."""
-
-    __test__ = False
 
     seconds: dict[str, float]
     """What each test took while its lines were noted."""
@@ -81,7 +79,7 @@ class TestMap:
         return [x for turn in zip_longest(*functions.values()) for x in turn if x is not None]
 
 
-def test_map(path: Path, modules: Sequence[str], tests: Sequence[str]) -> TestMap:
+def line_tests(path: Path, modules: Sequence[str], tests: Sequence[str]) -> LineTests:
     """The map kept in a file, noted anew when a module or a test has changed since."""
     texts = _digest(modules, tests)
     if path.exists():
@@ -103,10 +101,10 @@ def _mentions(text: str, line: int) -> Iterator[int]:
         yield from (at for at, x in enumerate(lines, 1) if name.search(x))
 
 
-def _read(kept: Any) -> TestMap:
+def _read(kept: Any) -> LineTests:
     names = [name for name, _ in kept["tests"]]
     fit = {name for name, seconds in kept["tests"] if 0 <= seconds <= LONGEST_SECONDS}
-    return TestMap(
+    return LineTests(
         {name: seconds for name, seconds in kept["tests"] if name in fit},
         {
             module: {

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks.mutant_draws import ROOT, Drawn, Mutant, changed_text, draw, find_again, text_of
 from benchmarks.mutant_equivalents import EQUIVALENTS
-from benchmarks.mutant_map import TestMap, test_map
+from benchmarks.mutant_map import LineTests, line_tests
 from benchmarks.mutant_runs import Change, Collected, Run, import_others, run_imported
 from benchmarks.mutant_subjects import TESTS, modules_by_group
 
@@ -48,10 +48,10 @@ class Outcome:
         return self.verdict != "survived"
 
 
-class Tester:
+class Trials:
     """Runs the tests of one mutant after the other."""
 
-    def __init__(self, notes: TestMap, tests: Sequence[str], budget: float) -> None:
+    def __init__(self, notes: LineTests, tests: Sequence[str], budget: float) -> None:
         self._notes, self._budget = notes, budget
         import_others()
         self._collected = Collected(tests)
@@ -169,13 +169,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--count", type=int, default=COUNT, help="mutants of each module")
     parser.add_argument("--budget", type=float, default=BUDGET_SECONDS, help="seconds of tests")
     parser.add_argument("--tests", nargs="*", default=TESTS, help="what pytest collects")
-    parser.add_argument("--results", type=Path, default=KEPT / "outcomes.jsonl")
+    parser.add_argument("--folder", type=Path, default=KEPT, help="where outcomes are kept")
     parser.add_argument("--again", action="store_true", help="try what survived once more")
     parser.add_argument("--list", action="store_true", help="print what survived, and stop")
     parser.add_argument("--write-docs", action="store_true", help=f"write the table in {PAGE.name}")
     given = parser.parse_args(arguments)
+    folder = given.folder.resolve()
     os.chdir(ROOT)
-    journal = Journal(given.results.resolve())
+    journal = Journal(folder / "outcomes.jsonl")
     modules = [
         module
         for found in modules_by_group().values()
@@ -187,7 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if last.mutant.module in modules:
                 _tell(last)
         return
-    tester: Tester | None = None
+    trials: Trials | None = None
     drawn = []
     try:
         for module in modules:
@@ -196,14 +197,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for mutant in wanted:
                 if not given.again and mutant.key in journal.last:
                     continue
-                if tester is None:
-                    notes = test_map(KEPT / "map.json", modules, given.tests)
-                    tester = Tester(notes, given.tests, given.budget)
-                journal.add(tester.look(mutant))
+                if trials is None:
+                    notes = line_tests(folder / "lines.json", modules, given.tests)
+                    trials = Trials(notes, given.tests, given.budget)
+                journal.add(trials.look(mutant))
                 _tell(journal.last[mutant.key])
     finally:
-        if tester is not None:
-            tester.close()
+        if trials is not None:
+            trials.close()
     _publish(journal, drawn, given)
 
 
