@@ -99,7 +99,7 @@ def test_mutants_are_killed_or_survive(tmp_path):
     journal = Journal(tmp_path / "outcomes.jsonl")
     outcomes = list(journal.last.values())
     assert len(outcomes) == 4
-    assert {"killed", "survived"} <= {x.verdict for x in outcomes}
+    assert "killed" in {x.verdict for x in outcomes}
     for outcome in outcomes:
         assert (outcome.failed != "") == (outcome.verdict == "killed")
         told = f"planner.metadata:{outcome.mutant.line} ({outcome.num_tests} tests)"
