@@ -21,10 +21,10 @@ from tests.pipelines.kit import attach, block, record_of
 HIDDEN = 512
 
 
-def all_reduce(kernel: Any, grid: int = 8) -> None:
+def all_reduce(kernel: Any, grid: int = 8, world_size: int = 2) -> None:
     x, w = attach(kernel, "x", 8, HIDDEN), attach(kernel, "w", HIDDEN, HIDDEN)
     partial = kernel.new_tensor(dims=(8, HIDDEN), name="partial", io_category="nvshmem_tensor")
-    buffer = kernel.new_tensor(dims=(2, 8, HIDDEN), name="buffer", io_category="nvshmem_tensor")
+    buffer = kernel.new_tensor(dims=(world_size, 8, HIDDEN), name="buffer", io_category="nvshmem_tensor")
     out = attach(kernel, "out", 8, HIDDEN)
     kernel.linear_layer(x, w, partial, (grid, 1, 1), block(kernel))
     kernel.allreduce_layer(partial, buffer, out, (grid, 1, 1), block(kernel))
@@ -32,7 +32,9 @@ def all_reduce(kernel: Any, grid: int = 8) -> None:
 
 def rank(number: int, grid: int = 8, world_size: int = 2) -> VerifyContext:
     record = record_of(
-        lambda kernel: all_reduce(kernel, grid), world_size=world_size, mpi_rank=number
+        lambda kernel: all_reduce(kernel, grid, world_size),
+        world_size=world_size,
+        mpi_rank=number,
     )
     return planned(record)
 
@@ -110,3 +112,20 @@ def test_world_sizes_that_differ(both):
     assert "MPK605" in codes(got)
     got = findings("ranks", both[0], both[0], both[1])
     assert "MPK605" in codes(got)
+
+
+def test_three_ranks_of_which_the_last_differs():
+    three = [rank(number, world_size=3) for number in range(3)]
+    assert not findings("ranks", *three)
+    got = findings("ranks", *three[:2], rank(2, grid=4, world_size=3))
+    (finding,) = (x for x in got if x.rule.code == "MPK603")
+    assert finding.message.startswith("rank 0 and rank 2 have different graphs")
+    assert finding.location.rank == 2
+
+
+def test_the_first_of_three_ranks_is_missing():
+    (finding,) = findings("ranks", *(rank(number, world_size=3) for number in (2, 1)))
+    assert "the graph of rank 0 is missing: only rank 1, 2 of 3 is given" in finding.message
+    assert finding.location.rank == 2
+
+
