@@ -204,7 +204,11 @@ class PairReporter:
             return f"Make {tensor} the first input that {b} reads from {a}, or map its inputs alike"
         if cause == "groups":
             return f"Choose grids of {a} and {b} of which one divides the other, and {tensor}"
-        return rule.remedy
+        writer = self.bindings.last_writer(tensor, conflict.later.operator)
+        if cause == "later-writer" and writer is not None:
+            last = label(self.context, writer)
+            return f"Let {a} and {last} write two tensors, or let {last} read what {a} writes"
+        return rule.remedy.rstrip(".")
 
 
 _VERBS = {
