@@ -100,10 +100,10 @@ def changed_text(text: str, operator: str, occurrence: int) -> str | None:
     changed: str | None = mutate_code(text, OperatorProvider()[operator](), occurrence)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)
+            warnings.simplefilter("error", SyntaxWarning)  # `is` with a literal
             if compile(changed or "?", "mutant", "exec") == compile(text, "mutant", "exec"):
                 return None
-    except SyntaxError:
+    except (SyntaxError, SyntaxWarning):
         return None
     return changed
 
