@@ -14,8 +14,10 @@ ROOT = Path(__file__).parents[1]
 
 NOT_USED = {"RemoveDecorator", "VariableReplacer", "VariableInserter"}
 """Nothing is left of a frozen dataclass without its decorator; the others want names."""
-NO_MEANING = {"strict", "frozen", "repr", "slots"}
-"""Arguments that assert (of `zip`, of a dataclass) or only print: nothing else is different."""
+SAME = {f"ReplaceComparisonOperator_{x}" for x in ("Eq_Is", "Is_Eq", "NotEq_IsNot", "IsNot_NotEq")}
+"""Of small numbers, names and None identity and equality are the same."""
+NO_MEANING = {"strict", "frozen", "repr", "eq", "slots", "assume_unique"}
+"""Arguments that assert, or only make things faster or print them: nothing else is different."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ def _operators() -> Iterator[tuple[str, Any]]:
 
     provider = OperatorProvider()
     for name in provider:
-        if name not in NOT_USED:
+        if name not in NOT_USED | SAME:
             yield name, provider[name]()
 
 
