@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 
 from mpkgraph.analysis.verify.context import VerifyContext, VerifyOptions
-from mpkgraph.analysis.verify.rules.hazards.conflicts import walk_conflicts
+from mpkgraph.analysis.verify.rules.hazards.conflicts import _are_apart, walk_conflicts
 from mpkgraph.analysis.verify.rules.hazards.pairs import PairFinder
 from mpkgraph.analysis.verify.run import verify
 from mpkgraph.catalog import DEFAULT
@@ -15,6 +16,7 @@ from mpkgraph.views.operators import recover_operators
 from tests import goldens, loaded
 from tests.analysis.verify import told
 from tests.analysis.verify.oracle import built, context_of
+from tests.analysis.verify.rules.mutated import set_tasks, with_graph
 from tests.pipelines import odd
 from tests.pipelines.kit import COLUMNS, ROWS, WHOLE, attach, block, block_graph
 
@@ -234,6 +236,23 @@ def test_params_may_keep_two_layers_apart(params, codes):
     assert {x.rule.code for x in found(built(build, 100))} == codes
 
 
+@pytest.mark.parametrize("params", [([1, 4], [1, 4, 1]), ([1, 4, 0], [1, 4]), (None, [1, 4, 1])])
+def test_params_that_are_missing_keep_nothing_apart(params):
+    """The planner refuses them; a record need not be the planner's."""
+    use = SimpleNamespace(effect=SimpleNamespace(disjoint_params=(2,)))
+    earlier, later = (
+        SimpleNamespace(use=use, operator=SimpleNamespace(task_type=1, params=x)) for x in params
+    )
+    context = SimpleNamespace(layer=lambda x: None if x.params is None else x)
+    assert not _are_apart(context, earlier, later)
+    other = SimpleNamespace(use=use, operator=SimpleNamespace(task_type=1, params=[1, 4, 2]))
+    same_type = SimpleNamespace(use=use, operator=SimpleNamespace(task_type=1, params=[1, 4, 1]))
+    other_type = SimpleNamespace(use=use, operator=SimpleNamespace(task_type=0, params=[1, 4, 1]))
+    assert _are_apart(context, other, same_type)
+    assert not _are_apart(context, other, other_type)
+    assert not _are_apart(context, other_type, other)
+
+
 def test_sums_need_no_order():
     assert not found(built(_accumulate_twice, 100))
 
@@ -249,6 +268,48 @@ def _grids_that_do_not_fit(kernel):
 def test_grids_that_do_not_fit_still_wait_for_all():
     """gcd 1: one event over everything, a barrier."""
     assert not found(built(_grids_that_do_not_fit, 100))
+
+
+def _a_remainder(kernel):
+    x, w, y, out = (attach(kernel, n, 6, 512) for n in ("x", "w", "y", "out"))
+    for source, target, rows in ((x, y, 4), (y, out, 2)):
+        graph = block_graph((rows, 1, 1), [(source, ROWS), (w, WHOLE), (target, ROWS)])
+        kernel.kn_graph.customized([source, w, target], graph)
+        kernel.kn_graph.register_task(graph, "elementwise_add_sm100")
+
+
+def test_a_remainder_that_shifts_tiles_against_each_other():
+    """Tiles of 1 row and of 3: the second event's producers begin in the first one's readers."""
+    (finding,) = found(built(_a_remainder, 100))
+    assert (finding.rule.code, finding.count) == ("MPK201", 1)
+    assert finding.location.elements == ((2, 3), (0, 512))
+    assert "The grids 4x1x1 and 2x1x1 cut y into parts that do not fit" in finding.message
+    assert finding.remedy.startswith("Choose grids of")
+
+
+@pytest.mark.parametrize("stuck", [4, 8])
+def test_tasks_that_can_never_run_touch_nothing(stuck):
+    """Tasks that wait for what only all tasks complete: the last writer's first ones."""
+    context = built(odd.waw_two_writers)
+    late = context.operators[1].task_ids[:stuck]
+    assert found(context)[0].count == 8
+    end = int(context.graph.tasks.trigger_events[context.operators[2].task_ids[0]])
+    got = found(with_graph(context, set_tasks(context.graph, "dependent_events", late, end)))
+    left = [("MPK203", 4), ("MPK201", 4)]  # what reads the other rows waits for no first writer
+    assert [(x.rule.code, x.count) for x in got] == (left if stuck == 4 else [])
+
+
+def _never_written(kernel):
+    w = attach(kernel, "w", 512)
+    middle = kernel.new_tensor(dims=(8, 512), name="middle")
+    for source, target in ((middle, "out"), (attach(kernel, "x", 8, 512), "other")):
+        kernel.rmsnorm_layer(source, w, attach(kernel, target, 8, 512), (8, 1, 1), block(kernel))
+
+
+def test_new_memory_that_no_layer_writes():
+    (finding,) = found(built(_never_written))
+    assert finding.rule.code == "MPK210"
+    assert finding.message.endswith("no layer writes the tensor")
 
 
 # -- Real graphs --

@@ -24,7 +24,8 @@ HIDDEN = 512
 def all_reduce(kernel: Any, grid: int = 8, world_size: int = 2) -> None:
     x, w = attach(kernel, "x", 8, HIDDEN), attach(kernel, "w", HIDDEN, HIDDEN)
     partial = kernel.new_tensor(dims=(8, HIDDEN), name="partial", io_category="nvshmem_tensor")
-    buffer = kernel.new_tensor(dims=(world_size, 8, HIDDEN), name="buffer", io_category="nvshmem_tensor")
+    dims = world_size, 8, HIDDEN
+    buffer = kernel.new_tensor(dims=dims, name="buffer", io_category="nvshmem_tensor")
     out = attach(kernel, "out", 8, HIDDEN)
     kernel.linear_layer(x, w, partial, (grid, 1, 1), block(kernel))
     kernel.allreduce_layer(partial, buffer, out, (grid, 1, 1), block(kernel))
@@ -127,5 +128,3 @@ def test_the_first_of_three_ranks_is_missing():
     (finding,) = findings("ranks", *(rank(number, world_size=3) for number in (2, 1)))
     assert "the graph of rank 0 is missing: only rank 1, 2 of 3 is given" in finding.message
     assert finding.location.rank == 2
-
-

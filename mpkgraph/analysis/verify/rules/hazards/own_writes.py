@@ -30,7 +30,7 @@ class OwnConflict:
 
 def own_conflicts(accesses: Sequence[Access]) -> Iterator[OwnConflict]:
     """Pairs of written slots whose tiles share bytes in the same task."""
-    written = [x for x in accesses if x.kind == "write" and x.use.effect.writes and not x.is_remote]
+    written = [x for x in accesses if x.kind == "write" and not x.is_remote]
     for first, second in combinations(written, 2):
         if first.tensor != second.tensor or first.use.slot is second.use.slot:
             continue
