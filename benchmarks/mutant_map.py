@@ -184,7 +184,7 @@ class _Notes:
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """A test begins."""
         self._watch.switch_context(nodeid)
-        self.seconds[nodeid] = -time.monotonic()
+        self.seconds[nodeid] = -time.process_time()
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """A part of a test failed."""
@@ -193,5 +193,5 @@ class _Notes:
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         """A test has ended."""
-        self.seconds[nodeid] += time.monotonic()
+        self.seconds[nodeid] += time.process_time()
         self._watch.switch_context("")

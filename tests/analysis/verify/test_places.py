@@ -1,0 +1,118 @@
+"""Where two tiles meet, as findings show it, against sets of bytes."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from mpkgraph.analysis.verify.rules.hazards import pairs, places
+from mpkgraph.analysis.verify.rules.hazards.conflicts import walk_conflicts
+from mpkgraph.analysis.verify.rules.hazards.pairs import PairFinder
+from mpkgraph.analysis.verify.rules.hazards.places import Place, shared_place
+from mpkgraph.analysis.verify.run import verify
+from mpkgraph.errors import PipelineError, TooLargeError
+from tests.analysis.verify.oracle import Oracle, built, tile_bytes
+from tests.analysis.verify.random_pipelines import random_pipeline
+
+BYTES = 2
+"""Of an element of the random pipelines."""
+
+
+def contexts(seeds, **more):
+    for seed in seeds:
+        try:
+            yield built(random_pipeline(seed, **more), cc=100)
+        except PipelineError:  # a fork and join that Mirage refuses
+            continue
+
+
+def box_bytes(elements, strides):
+    return {
+        BYTES * sum(i * s for i, s in zip(index, strides, strict=True)) + k
+        for index in itertools.product(*(range(low, high) for low, high in elements))
+        for k in range(BYTES)
+    }
+
+
+def test_what_two_tiles_share():
+    told = 0
+    for context in contexts(range(12)):
+        for step in walk_conflicts(context, PairFinder(context)):
+            for found in step.conflicts:
+                tasks = found.pairs.earlier, found.pairs.later
+                uses = found.earlier.use, found.later.use
+                slots = [
+                    context.graph.slots(task)[use.slot.position]
+                    for task, use in zip(tasks, uses, strict=True)
+                ]
+                common = tile_bytes(slots[0]) & tile_bytes(slots[1])
+                place = shared_place(found.earlier, tasks[0], found.later, tasks[1])
+                assert place.byte_range == (min(common), max(common) + 1)
+                assert box_bytes(place.elements, slots[0].strides) == common
+                told += 1
+    assert told > 10
+
+
+def test_bytes_that_nothing_wrote_were_not_written():
+    told = 0
+    for context in contexts(range(24), num_layers=4, new=True):
+        oracle = Oracle(context)
+        for finding in verify([context], select=["MPK210"]).findings:
+            where = finding.location
+            operator = context.operators[where.operator]
+            low, high = where.byte_range
+            missing = {
+                x
+                for x in range(low, high)
+                if not any(
+                    layer < operator.layer_index and kind != "read"
+                    for layer, _, kind in oracle.by_byte[where.tensor, x]
+                )
+            }
+            slot = operator.slots[where.slot]
+            assert {low, high - 1} <= missing
+            assert box_bytes(where.elements, slot.strides) <= missing
+            # The witness reads some of it
+            task = context.graph.slots(finding.witness[0].task_id)[where.slot]
+            assert tile_bytes(task) & missing
+            told += 1
+    assert told > 10
+
+
+def test_how_a_place_is_told():
+    assert str(Place((0, 8), ((0, 1), (2, 4)))) == "[0:1, 2:4]"
+    assert str(Place((1024, 2048), None)) == " bytes 1,024 to 2,048"
+    assert not str(Place(None, None))
+
+
+def test_tiles_too_irregular_have_no_place(monkeypatch):
+    def refuse(*_):
+        raise TooLargeError("too many", remedy="none")
+
+    context = next(contexts([0]))
+    finder = PairFinder(context)
+    found = next(x for step in walk_conflicts(context, finder) for x in step.conflicts)
+    monkeypatch.setattr(places, "intersection", refuse)
+    tasks = found.pairs.earlier, found.pairs.later
+    assert shared_place(found.earlier, tasks[0], found.later, tasks[1]) == Place(None, None)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_pairs_are_the_same_a_few_at_a_time(seed, monkeypatch):
+    """Limits of memory change no count and no witness; only fewer pairs can be listed."""
+    limits = {"MAX_BLOCK": 3, "MAX_MATRIX": 0, "MAX_REMEMBERED": 0, "MAX_KEPT_PAIRS": 4}
+    for context in contexts([seed]):
+        whole = PairFinder(context)
+        wanted = [x for step in walk_conflicts(context, whole) for x in step.conflicts]
+        with monkeypatch.context() as patch:
+            for name, value in limits.items():
+                patch.setattr(pairs, name, value)
+            finder = PairFinder(context)
+            found = [x for step in walk_conflicts(context, finder) for x in step.conflicts]
+            for one, other in zip(found, wanted, strict=True):
+                facts = (one.pairs.count, one.pairs.earlier, one.pairs.later)
+                assert facts == (other.pairs.count, other.pairs.earlier, other.pairs.later)
+                listed = finder.tasks(one.earlier, one.later, one.pairs)
+                assert (listed is None) == (one.pairs.count > 4)
+                assert len(one.pairs.cells[0]) <= 4
