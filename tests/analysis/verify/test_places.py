@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from mpkgraph.analysis.verify.rules.hazards import pairs, places
+from mpkgraph.analysis.verify.rules.hazards.access import Access
 from mpkgraph.analysis.verify.rules.hazards.conflicts import walk_conflicts
 from mpkgraph.analysis.verify.rules.hazards.pairs import PairFinder
 from mpkgraph.analysis.verify.rules.hazards.places import Place, shared_place
 from mpkgraph.analysis.verify.run import verify
 from mpkgraph.errors import PipelineError, TooLargeError
+from mpkgraph.model.tile import TileLayout
 from tests.analysis.verify.oracle import Oracle, built, tile_bytes
 from tests.analysis.verify.random_pipelines import random_pipeline
 
@@ -21,15 +26,13 @@ BYTES = 2
 
 def contexts(seeds, **more):
     for seed in seeds:
-        try:
+        with contextlib.suppress(PipelineError):  # a fork and join that Mirage refuses
             yield built(random_pipeline(seed, **more), cc=100)
-        except PipelineError:  # a fork and join that Mirage refuses
-            continue
 
 
-def box_bytes(elements, strides):
+def box_bytes(elements, strides, first=0):
     return {
-        BYTES * sum(i * s for i, s in zip(index, strides, strict=True)) + k
+        first + BYTES * sum(i * s for i, s in zip(index, strides, strict=True)) + k
         for index in itertools.product(*(range(low, high) for low, high in elements))
         for k in range(BYTES)
     }
@@ -78,6 +81,37 @@ def test_bytes_that_nothing_wrote_were_not_written():
             assert tile_bytes(task) & missing
             told += 1
     assert told > 10
+
+
+def an_access(dims, strides, first, tensor_dims):
+    """One task's tile of two-byte elements."""
+    use = SimpleNamespace(tensor="x", slot=SimpleNamespace(tensor_dims=tensor_dims))
+    layout = TileLayout(dims, strides, BYTES)
+    return Access(use, "write", layout, np.array([first * BYTES]), np.array([2]), 0)
+
+
+@pytest.mark.parametrize(
+    ("tiles", "tensors", "elements"),
+    [
+        ([((2, 2), (6, 1), 1), ((2, 2), (6, 1), 2)], [(4, 6)] * 2, ((0, 2), (2, 3))),
+        # A view with other strides: no box is common to both
+        ([((2, 2), (6, 1), 1), ((4, 2), (3, 1), 1)], [(4, 6), (8, 3)], None),
+        # Past the end of a row there is no box, unless nothing says where rows end
+        ([((2, 4), (8, 1), 3), ((2, 2), (8, 1), 3)], [(4, 6)] * 2, None),
+        ([((2, 4), (8, 1), 3), ((2, 2), (8, 1), 3)], [(32,), (4, 6)], ((0, 2), (3, 5))),
+    ],
+)
+def test_boxes_that_two_tiles_share(tiles, tensors, elements):
+    accesses = [an_access(*x, dims) for x, dims in zip(tiles, tensors, strict=True)]
+    common = set.intersection(
+        *(
+            box_bytes([(0, d) for d in dims], strides, first * BYTES)
+            for dims, strides, first in tiles
+        )
+    )
+    place = shared_place(accesses[0], 2, accesses[1], 2)
+    assert place.byte_range == (min(common), max(common) + 1)
+    assert place.elements == elements
 
 
 def test_how_a_place_is_told():
