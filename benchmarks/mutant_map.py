@@ -59,6 +59,7 @@ class LineTests:
             # Of a constant or a signature: lines that mention it, then all that the module does
             order += self._in_turns(of_line, _mentions(text, line))
             order += self._in_turns(of_line, of_line)
+            order += self._of_package(module) if not order else []
         order = [x for x in dict.fromkeys(order) if x not in self.left_out]
         known = set(order)
         order = list(dict.fromkeys([*(x for x in first if x in known), *order]))
@@ -69,6 +70,13 @@ class LineTests:
             chosen.append(test)
             total += self.seconds[test]
         return Chosen(tuple(chosen), imported, total)
+
+    def _of_package(self, module: str) -> list[str]:
+        """Tests of the modules beside one that has nothing but tables."""
+        package = module.rpartition(".")[0]
+        beside = [x for name, x in self.lines.items() if name.rpartition(".")[0] == package]
+        tests = [test for lines in beside for of_line in lines.values() for test in of_line]
+        return self._in_turns({0: tests}, [0])
 
     def _in_turns(self, of_line: dict[int, list[str]], lines: Iterable[int]) -> list[str]:
         """Tests of lines: of each function the shortest, then of each the next."""

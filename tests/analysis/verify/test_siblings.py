@@ -1,0 +1,80 @@
+"""Tasks of one operator: which part each does, and what is remembered of operators."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from mpkgraph.analysis.verify.rules.hazards.access import accesses_by_operator
+from mpkgraph.analysis.verify.rules.hazards.pairs import PairFinder
+from mpkgraph.analysis.verify.rules.hazards.siblings import Siblings, _Work
+from tests.analysis.verify.oracle import built
+from tests.analysis.verify.rules.mutated import findings
+from tests.pipelines.kit import COLUMNS, ROWS, WHOLE, attach, block_graph
+
+
+@pytest.mark.parametrize("axes", ["", "x", "y", "z", "xy", "yz", "xyz"])
+@pytest.mark.parametrize("told", [False, True])
+def test_parts_are_places_along_axes(axes, told):
+    grid, num_subtasks = (2, 3, 4), 2
+    points = [p for p in itertools.product(*map(range, grid)) for _ in range(num_subtasks)]
+    positions = np.array(points, dtype=np.int32) if told else None
+    operator = SimpleNamespace(
+        grid_dim=grid, num_subtasks=num_subtasks, grid_positions=positions, num_tasks=len(points)
+    )
+    parts = _Work(operator, (), ())._parts(np.arange(len(points)), axes).tolist()
+    places = [tuple(p["xyz".index(axis)] for axis in axes) for p in points]
+    numbers = {place: number for number, place in enumerate(sorted(set(places)))}
+    assert parts == [numbers[place] for place in places]
+
+
+def _add(kernel, target_map=(0, 1, -1)):
+    tensors = [attach(kernel, name, 4, 6) for name in ("x", "w", "out")]
+    maps = [(0, 1, -1), (0, 1, -1), target_map]
+    graph = block_graph((2, 2, 1), list(zip(tensors, maps, strict=True)))
+    kernel.kn_graph.customized(tensors, graph)
+    kernel.kn_graph.register_task(graph, "elementwise_add_sm100")
+
+
+def test_only_whole_operators_are_remembered():
+    """What is clean of one is clean of all of its shape; not where tasks lack, or lie elsewhere."""
+    context = built(_add, 100)
+    finder = PairFinder(context)
+    runs = finder.order.is_resolved
+    ((operator, accesses),) = accesses_by_operator(context, finder.peers, runs)
+    whole = Siblings()
+    assert not whole.conflicts(operator, accesses)
+    assert len(whole._clean) == 1
+    points = np.array(list(itertools.product(range(2), range(2), [0])), dtype=np.int32)
+    fewer = [replace(x, tasks=x.tasks[1:], offsets=x.offsets[1:]) for x in accesses]
+    for other in ((replace(operator, grid_positions=points), accesses), (operator, fewer)):
+        siblings = Siblings()
+        assert not siblings.conflicts(*other)
+        assert not siblings._clean
+
+
+def test_the_axis_that_an_output_lacks_is_named():
+    (finding,) = findings("MPK204", built(lambda kernel: _add(kernel, ROWS), 100))
+    assert finding.remedy == "Map grid axis y to a dim of out too, or use a grid of 1 along it"
+    (finding,) = findings("MPK204", built(lambda kernel: _add(kernel, WHOLE), 100))
+    assert finding.remedy.startswith("Map grid axis x and y to a dim of out")
+    (finding,) = findings("MPK204", built(lambda kernel: _add(kernel, COLUMNS), 100))
+    assert finding.remedy.startswith("Map grid axis y to a dim of out")
+
+
+def _route(kernel, rows=4):
+    """Routing normalises the logits where they are."""
+    tensors = [attach(kernel, name, 8, 16) for name in ("logits", "weights", "ids", "mask")]
+    graph = block_graph((rows, 1, 1), [(x, ROWS if n else WHOLE) for n, x in enumerate(tensors)])
+    kernel.kn_graph.customized(tensors, graph)
+    kernel.kn_graph.register_task(graph, "moe_topk_softmax_sm100", [1])
+
+
+def test_tasks_that_read_and_write_the_same_tile_are_counted_once_a_pair():
+    (finding,) = findings("MPK205", built(_route, 100))
+    assert (finding.location.tensor, finding.count) == ("logits", 4 * 3 // 2)
+    assert [x.task_id for x in finding.witness] == [2, 3]
