@@ -130,24 +130,31 @@ def is_equivalent(mutant: Mutant) -> bool:
     return (mutant.module, mutant.before, mutant.after) in EQUIVALENTS
 
 
+def is_there(mutant: Mutant) -> bool:
+    """Whether the module still has the line."""
+    return mutant.before in [x.strip() for x in text_of(mutant.module).splitlines()]
+
+
 def rows_of(journal: Journal, drawn: Sequence[Drawn]) -> Iterator[tuple[str, ...]]:
     """What the table says: one row a group, then their sum."""
     sizes = {x.module: x.num_mutants for x in drawn}
     groups = {module: group for group, modules in modules_by_group().items() for module in modules}
-    columns = ("tried", "noticed", "survived", "equivalent", "new", "left")
+    columns = ("tried", "noticed", "survived", "equivalent", "new", "changed", "left")
     sums: dict[str, dict[str, int]] = {}
     for first, last in journal.history():
         group = groups.get(first.mutant.module)
         if group is None:
             continue
         known = is_equivalent(first.mutant)
+        is_gone = not last.is_noticed and not known and not is_there(first.mutant)
         facts = {
             "tried": True,
             "noticed": first.is_noticed,
             "survived": not first.is_noticed,
             "equivalent": not first.is_noticed and known,
             "new": not first.is_noticed and last.is_noticed and not known,
-            "left": not last.is_noticed and not known,
+            "changed": is_gone,
+            "left": not last.is_noticed and not known and not is_gone,
         }
         for name in (group, "all"):
             counts = sums.setdefault(name, dict.fromkeys(columns, 0))
@@ -227,13 +234,23 @@ def _publish(journal: Journal, drawn: Sequence[Drawn], given: argparse.Namespace
     from benchmarks.report import Table, markdown, print_table, write_between_marks
 
     columns = ("group", "modules", "mutants", "tried", "killed at first", "survived")
-    columns += ("of them equivalent", "killed by new tests", "left")
-    table = Table("Mutants", columns, tuple(rows_of(journal, drawn)))
+    columns += ("of them equivalent", "killed by new tests", "of lines changed since", "left")
+    table = Table("By group", columns, tuple(rows_of(journal, drawn)))
     print_table(table)
     if given.write_docs:
         facts = (f"seed {given.seed}", f"at most {given.count} mutants of a module")
-        text = markdown([table], facts).replace("Machine: ", "Run: ", 1)
+        known = Table("Equivalent mutants", ("why", "module", "line", "changed to"), _equivalents())
+        text = (
+            markdown([table, known], facts).replace("Machine: ", "Run: ", 1).replace("## ", "#### ")
+        )
         write_between_marks(PAGE, text)
+
+
+def _equivalents() -> tuple[tuple[str, ...], ...]:
+    return tuple(
+        (reason, f"`{module.removeprefix('mpkgraph.')}`", f"`{before}`", f"`{after}`")
+        for (module, before, after), reason in EQUIVALENTS.items()
+    )
 
 
 if __name__ == "__main__":

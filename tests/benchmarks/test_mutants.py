@@ -109,14 +109,16 @@ def test_mutants_are_killed_or_survive(tmp_path):
 
 
 def test_the_table_tells_first_tries_from_later_ones(tmp_path):
-    mutant = Mutant(WATCHED, 1, "AddNot", 0, "if a:", "if not a:")
-    others = [replace(mutant, after=str(x)) for x in range(3)]
+    mutant = Mutant(WATCHED, 1, "NumberReplacer", 0, "REMEMBERED = 256", "REMEMBERED = 0")
+    others = [replace(mutant, after=str(x)) for x in range(4)]
+    others.append(replace(mutant, before="no such line"))
     journal = Journal(tmp_path / "outcomes.jsonl")
-    for one, verdict in zip(
-        [mutant, *others], ["killed", "survived", "survived", "hung"], strict=True
-    ):
+    module, before, after = next(x for x in EQUIVALENTS if x[0] == WATCHED)
+    known = Mutant(module, 1, "NumberReplacer", 0, before, after)
+    verdicts = ("killed", "survived", "survived", "hung", "killed", "survived", "survived")
+    for one, verdict in zip([mutant, *others, known], verdicts, strict=True):
         journal.add(Outcome(one, verdict, 0.1, 2, ""))
     journal.add(Outcome(others[0], "killed", 0.1, 2, "a"))
     planner, everything = rows_of(journal, [Drawn(WATCHED, 100, ())])
-    assert planner == ("planner", "1", "100", "4", "2", "2", "0", "1", "1")
+    assert planner == ("planner", "1", "100", "7", "3", "4", "1", "1", "1", "1")
     assert planner[1:] == everything[1:]

@@ -49,19 +49,18 @@ def _holds(keys: frozenset[CellKey], wanted: CellKey) -> bool:
 
 
 def missing(covering: Iterable[Access], access: Access) -> tuple[Region, ...]:
-    """The bytes of the tiles of `access` that no tile of `covering` holds.
+    """Bytes that no tile of `covering` holds, of the first tile of `access` that has such.
 
     Raises TooLargeError where the tiles are too irregular.
     """
     keys = {x.key for x in covering}
     parts = [(layout, np.frombuffer(offsets, np.int64)) for layout, offsets in keys]
-    found: list[Region] = []
     for offset in access.distinct_offsets.tolist():
         own = access.tile(int(np.flatnonzero(access.offsets == offset)[0]))
-        found += cover(parts, own).holes()
-        if found:
-            break
-    return tuple(found)
+        holes = tuple(cover(parts, own).holes())
+        if holes:
+            return holes
+    return ()
 
 
 def _extent(part: tuple[TileLayout, np.ndarray[tuple[int], np.dtype[np.int64]]]) -> tuple[int, int]:
