@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -29,8 +30,6 @@ def test_a_signature_has_the_slots_of_its_task_type(task_type):
 
 @pytest.mark.parametrize("task_type", SIGNATURES)
 def test_relations_name_slots_and_ints_that_are_there(task_type):
-    import re
-
     num_inputs, num_outputs = SLOTS[task_type]
     params = max(len(x.params) for x in REGISTERED_TASKS.values() if x.task_type == task_type)
     for relation in SIGNATURES[task_type].relations:
@@ -54,7 +53,15 @@ def test_judging_a_relation():
 
 
 @pytest.mark.parametrize(
-    "text", ["in5.tile[0] == 1", "in0.tile[7] == 1", "p[0] == 1", "in0.dim[0] == p[3]"]
+    "text",
+    [
+        "in5.tile[0] == 1",
+        "in0.tile[2] == 1",
+        "in0.tile[-3] == 1",
+        "in0.tile[7] == 1",
+        "p[0] == 1",
+        "in0.dim[0] == p[3]",
+    ],
 )
 def test_an_unknown_number_is_not_judged(text):
     context = planned(record_of(linear))
@@ -73,3 +80,41 @@ def test_a_text_that_is_no_relation_is_refused(text):
     context = planned(record_of(linear))
     with pytest.raises(ValueError, match="no "):
         judge(text, facts_of(context, context.operators[0]))
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ("in1.tile[0] % 7 == 1", True),
+        ("in1.tile[0] % (0 * 7) == 0", True),
+        ("in0.tile[-1] == 512", True),
+        ("in0.tile[0] * 8 == in1.tile[0]", True),
+    ],
+)
+def test_arithmetic(text, holds):
+    context = planned(record_of(linear))
+    judged = judge(text, facts_of(context, context.operators[0]))
+    assert judged is not None
+    assert judged.holds is holds
+
+
+def test_slots_that_are_null_or_never_touched_are_not_judged():
+    context = planned(record_of(linear))
+    facts = facts_of(context, context.operators[0])
+    first = facts.slots[0]
+    untouched = replace(first, effect=replace(first.effect, access="none"))
+    for slot in (replace(first, is_null=True), untouched):
+        assert judge("in0.tile[0] == 8", replace(facts, slots=(slot, *facts.slots[1:]))) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "fits", "told"),
+    [("b n", {2}, "2"), ("... n", {1, 2, 3, 4}, "1 or more"), ("b H 2n", {3}, "3")],
+)
+def test_ranks_that_a_slot_takes(text, fits, told):
+    (slot,) = parse(text)
+    assert {rank for rank in range(5) if slot.fits(rank)} == fits
+    assert slot.rank_text == told
+    assert [x.is_whole for x in slot.indices] == [
+        x.isupper() for x in re.findall("[A-Za-z]+", text)
+    ]

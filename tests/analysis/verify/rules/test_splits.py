@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from random import Random
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mpkgraph.analysis.verify.finding import Finding
+from mpkgraph.analysis.verify.rules.splits.bounds import _first_crossing, bytes_of
+from mpkgraph.model.record import RecordedTensor
+from mpkgraph.model.tile import TileLayout
 from mpkgraph.pipeline import DTensor
 from tests.analysis.verify.rules.mutated import (
     bare,
@@ -418,3 +425,110 @@ def test_kinds_of_bad_pipelines_that_only_look_odd_are_clean():
         odd.strip_then_fork,
     )
     assert [codes(found(build)) for build in builds] == [[] for _ in builds]
+
+
+def add(kernel: Any, grid: tuple[int, int, int], *maps: tuple[int, int, int]) -> None:
+    """Three tensors of one shape, each with its own map."""
+    tensors = [attach(kernel, name, 8, 512) for name in ("x", "w", "out")]
+    custom(kernel, "elementwise_add_sm100", grid, list(zip(tensors, maps, strict=True)))
+
+
+def test_a_remainder_where_another_dim_is_split_too():
+    """The elements left out are those of all tasks, not of one."""
+    finding = only(lambda kernel: add(kernel, (3, 2, 1), *[(0, 1, -1)] * 3), 100)
+    assert finding.rule.code == "MPK101"
+    assert finding.location.elements == ((6, 8), (0, 512))
+
+
+def test_of_tensors_that_are_only_read_the_first_is_named():
+    got = found(lambda kernel: add(kernel, (3, 1, 1), ROWS, ROWS, WHOLE), 100)
+    (finding,) = (x for x in got if x.rule.code == "MPK101")
+    assert finding.location.tensor == "x"
+    assert "(also 'w' without [6, 8))" in finding.message
+
+
+def test_empty_tiles_where_another_dim_is_split_too():
+    finding = only(lambda kernel: add(kernel, (16, 2, 1), *[(0, 1, -1)] * 3), 100)
+    assert finding.rule.code == "MPK102"
+    assert finding.location.elements == ((0, 8), (0, 512))
+
+
+def test_a_slot_whose_map_is_wrong_hides_no_other():
+    def build(kernel: Any) -> None:
+        x, w = attach(kernel, "x", 8, HIDDEN), attach(kernel, "w", HIDDEN, HIDDEN)
+        slots = [(x, (2, -1, -1)), (w, COLUMNS), (attach(kernel, "out", 8, HIDDEN), COLUMNS)]
+        custom(kernel, "linear_swapAB_hopper", (8, 1, 1), slots)
+
+    got = {x.rule.code: x for x in found(build)}
+    assert got["MPK103"].location.tensor == "x"
+    assert got["MPK109"].location.tensor == "w"
+
+
+def test_an_axis_that_has_no_place_in_an_input():
+    """The rows of the weight are no dim of x."""
+
+    def build(kernel: Any) -> None:
+        x, w = attach(kernel, "x", 8, HIDDEN), attach(kernel, "w", HIDDEN, HIDDEN)
+        slots = [(x, COLUMNS), (w, ROWS), (attach(kernel, "out", 8, HIDDEN), COLUMNS)]
+        custom(kernel, "linear_swapAB_hopper", (8, 1, 1), slots)
+
+    finding = only(build)
+    assert (finding.rule.code, finding.location.tensor) == ("MPK109", "x")
+    assert finding.remedy == "Map axis x to -1 in 'x'"
+
+
+def test_an_operator_whose_tiles_fit_no_grid_is_found_after_a_sound_one():
+    def build(kernel: Any) -> None:
+        for source, target in (("x", "y"), ("y", "z")):
+            x, out = attach(kernel, source, 8, HIDDEN), attach(kernel, target, 8, HIDDEN)
+            kernel.rmsnorm_layer(x, attach(kernel, "w", HIDDEN), out, (8, 1, 1), block(kernel))
+
+    graph = planned(record_of(build)).graph
+    slot = len(graph.tasks.slot_offsets) - 1  # the last output
+    moved = set_tasks(graph, "slot_offsets", slot, int(graph.tasks.slot_offsets[slot]) - 2)
+    got = [x for x in findings("splits", bare(moved)) if x.rule.code == "MPK118"]
+    assert [x.location.operator for x in got] == [1]
+
+
+def test_bytes_of_a_tensor():
+    """The caller's memory by strides, Mirage's by dims."""
+    tensor = RecordedTensor(0, "x", "attach_input", (3, 4), (8, 1), "bf16")
+    reach = {2 * (8 * i + j) + k for i in range(3) for j in range(4) for k in range(2)}
+    assert bytes_of(tensor, 2) == max(reach) + 1
+    assert bytes_of(replace(tensor, kind="new_tensor"), 2) == 3 * 4 * 2
+    assert bytes_of(replace(tensor, dims=(0, 4)), 2) == 0
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_tiles_over_the_end_of_a_row(seed):
+    """Against each element of each tile: past its row when an index passes the stride above."""
+    rng = Random(seed)
+    size, strides = rng.choice([1, 2]), [rng.choice([1, 1, 2])]
+    for _ in range(rng.randrange(3)):
+        strides.insert(0, strides[0] * rng.randrange(1, 6))
+    dims = [rng.randrange(1, 4) for _ in strides]
+    firsts = [rng.randrange(3 * strides[0]) for _ in range(4)]
+
+    def crosses(first: int) -> bool:
+        starts = []
+        for stride in strides:
+            starts.append(first // stride)
+            first %= stride
+        return any(
+            (start + k) * stride >= above
+            for start, dim, stride, above in zip(
+                starts[1:], dims[1:], strides[1:], strides, strict=False
+            )
+            for k in range(dim)
+            if above > stride and dim > 1
+        )
+
+    layout = TileLayout(tuple(dims), tuple(strides), size)
+    use = SimpleNamespace(layout=layout, offsets=np.array(firsts, dtype=np.int64) * size)
+    wanted = next((at for at, first in enumerate(firsts) if crosses(first)), -1)
+    assert _first_crossing(use) == wanted
+
+
+def test_rows_have_no_end_where_strides_are_not_row_major():
+    use = SimpleNamespace(layout=TileLayout((2, 4), (2, 8), 2), offsets=np.array([14]))
+    assert _first_crossing(use) == -1

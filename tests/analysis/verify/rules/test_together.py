@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from mpkgraph.analysis.verify.run import verify
-from mpkgraph.errors import PipelineError
 from tests.analysis.verify.rules.mutated import planned
 from tests.pipelines import odd
 from tests.pipelines.kit import Made, record_of

@@ -109,7 +109,7 @@ def finding_of(context: VerifyContext, operator: Operator, problem: Problem) -> 
         label: repr(slot.name)
         for label, slot in zip(labels_of(operator), operator.slots, strict=True)
     }
-    witness = int(operator.task_ids[min(problem.witness, operator.num_tasks - 1)])
+    witness = int(operator.task_ids[problem.witness])
     return Finding(
         rule=problem.rule,
         message=f"{context.name(operator)} {problem.text.format_map(names)}",

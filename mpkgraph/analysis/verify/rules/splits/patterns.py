@@ -28,7 +28,7 @@ def find_broken_patterns(context: VerifyContext) -> Iterator[Finding]:
     if context.graph.tasks.is_null.any():
         return  # the generator lost tasks, and that is reported as such
     for operator in context.operators:
-        what = None if operator.origin == "recorded" else _broken(operator)
+        what = _broken(operator)
         if what is None:
             continue
         yield Finding(
