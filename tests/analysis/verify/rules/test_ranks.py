@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mpkgraph.analysis.verify.context import VerifyContext
@@ -65,6 +66,21 @@ def test_a_trigger_on_which_nothing_waits(both):
     assert got[0].witness[0].task_id == task
     assert (got[0].location.rank, got[1].location.rank) == (0, 1)
     assert "needs 1 and gets 0" in got[1].message
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_trigger_of_the_event_that_ends_the_runtime(both, number):
+    task = int(put_tasks(both[number])[3])
+    event = int(both[number].graph.tasks.trigger_events[task])
+    graph = set_tasks(
+        both[number].graph, "trigger_events", task, np.uint64(event - (event & 0xFFFF))
+    )
+    changed = list(both)
+    changed[number] = with_graph(both[number], graph)
+    got = findings("ranks", *changed)
+    assert codes(got) == (["MPK601", "MPK602"] if number == 0 else ["MPK602", "MPK601"])
+    (finding,) = (x for x in got if x.rule.code == "MPK601")
+    assert (finding.location.rank, finding.witness[0].task_id) == (number, task)
 
 
 def test_an_event_that_needs_another_number_of_puts(both):

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from mpkgraph.analysis.verify.context import VerifyContext
+from mpkgraph.analysis.verify.rules.structure.metadata import _places
 from mpkgraph.analysis.verify.rules.structure.queues import hanging_tasks
 from mpkgraph.analysis.workers import assign_workers
 from mpkgraph.catalog import EVENT_EMPTY
 from mpkgraph.model import ids
 from mpkgraph.model.graph import NULL_TASK_TYPE, TaskGraph
+from tests.analysis.graphs import document, graph_of
 from tests.analysis.verify.rules.mutated import (
     add_events,
     bare,
@@ -24,6 +28,7 @@ from tests.analysis.verify.rules.mutated import (
     set_tasks,
     with_graph,
 )
+from tests.naive import graph_from_document
 from tests.pipelines import odd
 from tests.pipelines.kit import attach, attach_all, block, record_of
 
@@ -116,6 +121,23 @@ def test_events_that_wait_for_each_other(sound):
     assert [task.task_id for task in got[0].witness] == [10, 18]
 
 
+def test_a_circle_is_told_by_the_tasks_that_close_it():
+    """Of those that wait for an event the one that triggers the next."""
+    links = [(None, 2), (2, 4), (2, 3), (2, 4), (3, 4), (3, 2)]
+    (finding,) = findings("MPK304", bare(graph_of(links, 5)))
+    assert "events 2 -> 3 -> 2 wait for each other through tasks 4, 7" in finding.message
+    assert [task.task_id for task in finding.witness] == [4, 7]
+
+
+@pytest.mark.parametrize("size", [8, 9, 12])
+def test_a_long_circle_is_told_in_part(size):
+    links = [(2 + n, 2 + (n + 1) % size) for n in range(size)]
+    (finding,) = findings("MPK304", bare(graph_of(links, size + 3)))
+    path = " -> ".join(str(2 + n) for n in range(8))
+    assert f"events {path}{' -> 2' if size == 8 else ' ...'} wait" in finding.message
+    assert (finding.count, len(finding.witness)) == (size, 8)
+
+
 def test_a_task_that_triggers_what_it_waits_for(sound):
     graph = set_tasks(sound.graph, "trigger_events", 10, local(2))
     graph = add_events(add_events(graph, "num_triggers", 2, 1), "num_triggers", 3, -1)
@@ -156,6 +178,24 @@ def test_whether_it_hangs_is_found_by_running_the_queues(sound, num_workers, sev
     assert {finding.severity for finding in got} == {severity}
 
 
+@pytest.mark.parametrize(
+    ("init", "says"),
+    [
+        ({"num_workers": 1}, "With 1 workers 24 tasks never run"),
+        ({"num_workers": 24, "num_local_schedulers": 1}, "With 24 workers it runs"),
+        ({"num_workers": 24, "num_local_schedulers": 25}, "With 24 workers it runs"),
+        ({"num_workers": 161}, "One worker hangs"),
+        ({"num_workers": 0}, "One worker hangs"),
+        ({"num_workers": "many"}, "One worker hangs"),
+    ],
+)
+def test_workers_are_those_of_the_record(sound, init, says):
+    context = with_graph(sound, reversed_order(sound))
+    record = replace(sound.record, init={**sound.record.init, **init})
+    got = findings("structure", replace(context, record=record))
+    assert says in got[0].message
+
+
 @pytest.mark.parametrize("num_workers", [1, 2, 3, 5, 8, 16, 17, 23, 24, 30])
 def test_hanging_tasks_are_those_that_no_schedule_runs(sound, num_workers):
     for graph in (sound.graph, reversed_order(sound)):
@@ -193,6 +233,15 @@ def test_work_that_the_end_does_not_wait_for(sound):
     assert "trigger no event" in got["MPK306"].message
 
 
+def test_layers_whose_work_is_lost_alike_are_told_once(sound):
+    graph = sound.graph
+    for tasks in (NORM, LAST):
+        graph = set_tasks(graph, "trigger_events", tasks, np.uint64(ids.EVENT_INVALID_ID))
+    got = [x for x in findings("structure", with_graph(sound, graph)) if x.rule.code == "MPK306"]
+    (finding,) = (x for x in got if "trigger no event" in x.message)
+    assert (finding.location.operator, finding.num_operators, finding.count) == (0, 2, 8)
+
+
 def test_a_graph_without_an_end(sound):
     got = found(sound, set_events(sound.graph, "event_types", 4, EVENT_EMPTY))
     assert set(got) == {"MPK306"}
@@ -203,6 +252,13 @@ def test_an_empty_graph():
     context = planned(record_of(odd.empty_graph))
     assert codes(findings("structure", context)) == ["MPK307"]
     assert codes(findings("structure", bare(context.graph))) == ["MPK307"]
+
+
+@pytest.mark.parametrize("num_tasks", [0, 1, 2])
+def test_a_graph_that_lacks_even_the_fixed_tasks(num_tasks):
+    made = document([], 3)
+    graph = graph_from_document({**made, "all_tasks": made["all_tasks"][:num_tasks]}, 0)
+    assert "MPK307" in codes(findings("structure", bare(graph)))
 
 
 def test_events_past_the_end_of_the_list(sound):
@@ -227,6 +283,59 @@ def test_a_range_that_is_not_what_waits(sound, first, last):
     got = found(sound, set_events(graph, "last_task_ids", 3, last))
     assert set(got) == {"MPK309"}
     assert got["MPK309"].remedy == "Make the range [18, 26)"
+
+
+def test_a_range_of_the_fixed_tasks_that_nobody_waits_for(sound):
+    graph = set_tasks(sound.graph, "dependent_events", LAST, local(2))
+    for first, last, is_bad in ((0, 0, False), (18, 18, False), (0, 1, True), (1, 2, True)):
+        changed = set_events(graph, "first_task_ids", 3, first)
+        changed = set_events(changed, "last_task_ids", 3, last)
+        got = [
+            x for x in findings("structure", with_graph(sound, changed)) if x.rule.code == "MPK309"
+        ]
+        assert [x.witness[0].task_id for x in got if x.location.event == 3] == [first] * is_bad
+
+
+def test_ranges_after_a_null_task(sound):
+    graph = set_tasks(sound.graph, "task_types", 10, NULL_TASK_TYPE)
+    assert "MPK309" not in codes(findings("structure", with_graph(sound, graph)))
+    graph = set_events(graph, "last_task_ids", 3, 25)
+    assert "MPK309" in codes(findings("structure", with_graph(sound, graph)))
+
+
+def test_the_first_of_several_ranges_is_the_witness():
+    def build(kernel: Any) -> None:
+        x, a, b = attach_all(kernel, "x", "a", "b", dims=(8, HIDDEN))
+        w = attach(kernel, "w", HIDDEN)
+        kernel.rmsnorm_layer(x, w, a, (8, 1, 1), block(kernel))
+        kernel.rmsnorm_layer(a, w, b, (8, 1, 1), block(kernel))
+
+    context = planned(record_of(build))
+    graph = set_events(context.graph, "last_task_ids", [4, 6], 99)
+    got = found(context, graph)
+    assert (got["MPK309"].location.event, got["MPK309"].count) == (4, 2)
+    assert [x.task_id for x in got["MPK309"].witness] == [12]
+
+
+@pytest.mark.parametrize(
+    ("column", "event", "wanted"),
+    [
+        ("trigger_events", 0, {"MPK301", "MPK306", "MPK310"}),
+        ("trigger_events", 1, {"MPK301", "MPK306", "MPK310"}),
+        # Nobody triggers event 0; event 1 is complete when the task is handed out
+        ("dependent_events", 0, {"MPK301", "MPK309"}),
+        ("dependent_events", 1, {"MPK309"}),
+    ],
+)
+def test_a_task_that_uses_an_event_of_the_runtime(sound, column, event, wanted):
+    assert set(found(sound, set_tasks(sound.graph, column, 18, local(event)))) == wanted
+
+
+def test_a_fixed_task_belongs_to_no_operator(sound):
+    away = np.uint64(ids.EventId(rank=1, event_index=3, nvshmem=False).encode())
+    got = found(sound, set_tasks(sound.graph, "dependent_events", 1, away))
+    assert got["MPK308"].location.operator is None
+    assert got["MPK308"].message.startswith("task 1 has 1 tasks")
 
 
 @pytest.mark.parametrize(
@@ -289,6 +398,28 @@ def test_metadata_of_another_grid_point(sound):
     assert "task 5 at (3, 0, 0) has request_id 0, its place in the grid makes it 3" in (
         got["MPK313"].message
     )
+
+
+def test_metadata_of_a_layer_after_sound_ones(sound):
+    """Without a record the metadata are the grid: then no grid holds the tiles."""
+    changed = set_tasks(sound.graph, "request_ids", 20, 0)
+    (finding,) = findings("structure", with_graph(sound, changed))
+    assert finding.rule.code == "MPK313"
+    assert (finding.location.operator, finding.witness[0].task_id) == (2, 20)
+    assert codes(findings("all", bare(changed))) == ["MPK118"]
+
+
+@pytest.mark.parametrize("num_subtasks", [1, 3])
+def test_places_of_tasks_some_of_which_lack(num_subtasks):
+    """Where each would stand among those of the whole grid; subtasks of a point are alike."""
+    grid = (2, 3, 4)
+    points = list(itertools.product(*map(range, grid)))
+    chosen = [points[n] for n in (0, 5, 5, 11, 23)]
+    operator = SimpleNamespace(
+        grid_dim=grid, num_subtasks=num_subtasks, grid_positions=np.array(chosen, dtype=np.int32)
+    )
+    assert (_places(operator) // num_subtasks).tolist() == [points.index(p) for p in chosen]
+    assert not (_places(operator) % num_subtasks).any()
 
 
 def test_metadata_that_a_kernel_splits_by():

@@ -16,7 +16,6 @@ from mpkgraph.analysis.verify.rules.structure.triggers import (
     end_events,
     subject,
 )
-from mpkgraph.catalog import EVENT_TERMINATION
 
 NEVER_COMPLETE = Rule(
     code="MPK301",
@@ -47,7 +46,7 @@ def find_wrong_counts(context: VerifyContext) -> Iterator[Finding]:
     triggers = Triggers.of(context)
     needs = context.graph.events.num_triggers
     matters = (triggers.waiting > 0) | np.isin(np.arange(len(needs)), end_events(context))
-    matters &= (context.graph.events.event_types != EVENT_TERMINATION) & (triggers.from_peers == 0)
+    matters &= triggers.from_peers == 0
     stuck = np.flatnonzero(matters & (needs > triggers.fired))
     early = np.flatnonzero(matters & (needs < triggers.fired))
     if len(stuck):
@@ -68,11 +67,11 @@ def _grouped(
 ) -> Iterator[Finding]:
     """One finding for each operator that waits, one for the end."""
     graph = context.graph
-    wanted = np.zeros(graph.num_events + 1, dtype=np.bool_)
+    wanted = np.zeros(graph.num_events, dtype=np.bool_)
     wanted[events] = True
     dependent = context.graph.tasks.dependent_indices
     inside = (dependent >= 0) & (dependent < graph.num_events) & ~graph.tasks.is_null
-    waiting = np.flatnonzero(inside & wanted[np.where(inside, dependent, -1)])
+    waiting = np.flatnonzero(inside & wanted[np.where(inside, dependent, 0)])
     for operator, tasks in by_operator(context, waiting):
         mine = np.unique(dependent[tasks])
         one = len(mine) == 1
