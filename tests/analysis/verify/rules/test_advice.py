@@ -1,9 +1,15 @@
 """Advice: a costly pipeline a rule, and a clean twin."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
 from mpkgraph.analysis.verify.rules.advice import CHECKS
+from mpkgraph.analysis.verify.rules.advice.synchronisation import _linked, _starts_of
 from mpkgraph.analysis.verify.run import verify
+from mpkgraph.model import ids
+from tests.analysis.verify.rules.mutated import set_tasks, with_graph
 from tests.analysis.verify.rules.raw_layers import (
     Layer,
     Tensor,
@@ -53,7 +59,17 @@ def test_nothing_runs_unless_it_is_selected():
 
 @pytest.mark.parametrize(
     ("tasks", "workers", "rest"),
-    [(128, 128, 0), (136, 128, 8), (64, 128, 0), (192, 128, 0), (288, 128, 32), (520, 64, 0)],
+    [
+        (128, 128, 0),
+        (136, 128, 8),
+        (64, 128, 0),
+        (192, 128, 0),
+        (288, 128, 32),
+        (520, 64, 0),
+        (129, 128, 1),
+        (520, 128, 8),
+        (648, 128, 0),
+    ],
 )
 def test_last_waves(tasks, workers, rest):
     """Few tasks left over; not half a wave, and not after many full ones."""
@@ -64,6 +80,7 @@ def test_last_waves(tasks, workers, rest):
     finding = one(context, "MPK501")
     assert finding.count == rest
     assert f"{workers - rest} workers idle" in finding.message
+    assert ("1 task is left" in finding.message) == (rest == 1)
 
 
 def test_waits_for_nothing():
@@ -158,3 +175,32 @@ def test_tiny_tasks():
         "silu_mul", (64, 1, 1), (Tensor((8, 16384), COLUMNS), Tensor((8, 8192), COLUMNS))
     )
     assert codes(context_of(record_of(larger)), "MPK504") == []
+
+
+def test_operators_with_an_event_between_them():
+    """Tasks without an event are linked to none, though all of them lack the same."""
+    context = context_of(record_of(norm(6), norm(8, "y", "z"), norm(4, "z", "y2")))
+    columns = context.graph.tasks
+    silent = np.uint64(ids.EVENT_INVALID_ID)
+    for tasks in ([], [int(context.operators[0].task_ids[0])]):
+        changed = with_graph(context, set_tasks(context.graph, "trigger_events", tasks, silent))
+        columns = changed.graph.tasks
+        wanted = {
+            (first.index, second.index)
+            for first in context.operators
+            for second in context.operators
+            for event in columns.trigger_indices[first.task_ids].tolist()
+            if event >= 0 and event in columns.dependent_indices[second.task_ids].tolist()
+        }
+        assert _linked(changed) == sorted(wanted)
+
+
+def test_tiles_of_tasks_some_of_which_have_none():
+    use = SimpleNamespace(
+        tasks=np.array([5, 3]),
+        offsets=np.array([50, 30]),
+        layout=SimpleNamespace(lowest=2),
+    )
+    starts, here = _starts_of(use, np.array([3, 4, 5, 9, 3]))
+    assert here.tolist() == [True, False, True, False, True]
+    assert starts[here].tolist() == [32, 52, 32]

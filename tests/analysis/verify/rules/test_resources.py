@@ -1,12 +1,15 @@
 """Resources: a minimal bad pipeline a rule, and a clean twin that differs in the one thing."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from mpkgraph.analysis.cost.gpus import GPUS
 from mpkgraph.analysis.verify.context import VerifyContext, VerifyOptions
-from mpkgraph.analysis.verify.rules.resources import CHECKS, limits
+from mpkgraph.analysis.verify.layer_facts import _padded
+from mpkgraph.analysis.verify.rules.resources import CHECKS, alignment, limits, meta, types
 from mpkgraph.analysis.verify.run import verify
 from mpkgraph.catalog import DEFAULT
 from mpkgraph.model.operator import OperatorSet
@@ -111,6 +114,13 @@ def test_workers():
     assert codes(named) == [("MPK403", "error")]
     too_many = context_of(record_of(norm(), cc=120), num_workers=161)
     assert codes(too_many)[0] == ("MPK403", "error")
+
+
+def test_multiprocessors_are_those_of_the_gpus_whose_costs_are_known():
+    capabilities = {"a100": 80, "h100": 90, "h200": 90, "b200": 100}
+    assert set(capabilities) == set(GPUS)
+    for name, cc in capabilities.items():
+        assert limits.MOST_MULTIPROCESSORS[cc] == GPUS[name].num_sms
 
 
 def with_slots(context, **counts):
@@ -280,6 +290,19 @@ def test_shared_memory_by_target():
 # Alignment
 
 
+def test_grids_that_align_a_vector():
+    """Of one dim: the only one is the inner one."""
+    slot = SimpleNamespace(tensor_dims=(96,), input_map=ROWS)
+    use = SimpleNamespace(slot=slot, operator=SimpleNamespace(grid_dim=(8, 1, 1)))
+    assert alignment._remedy(use, 8) == (
+        "Make grid.x 1, 2, 3, 4, 6, 12: tiles of a multiple of 8 elements"
+    )
+    slot.tensor_dims = ()
+    assert alignment._remedy(use, 8) == "Let tiles start at multiples of 8 elements"
+    slot.tensor_dims = (95,)
+    assert alignment._remedy(use, 8) == "Pad the dim to a multiple of 8 elements"
+
+
 def test_tiles_that_tma_cannot_name():
     """60 blocks of 68 columns: every other tile starts at no multiple of 16 bytes."""
     assert codes(context_of(record_of(linear(n=4096, grid=64)))) == []
@@ -367,6 +390,7 @@ def test_kernels_of_several_gpus():
     layer = Layer("nvshmem_tile_allreduce", (8, 1, 1), [Tensor((8, 512), COLUMNS)] * 2, (1, 0))
     finding = one(context_of(record_of(layer, cc=100)), "MPK431")
     assert "several GPUs" in finding.message
+    assert codes(context_of(record_of(layer, cc=100, world_size=2)), "MPK431") == []
 
 
 def test_a_task_without_code():
@@ -417,6 +441,18 @@ def test_names_in_a_graph_alone():
     assert codes(without_record(built(build))) == [("MPK441", "error")]
 
 
+def test_parts_of_a_shuffled_tensor_need_no_name():
+    """The generated code has no variable for them."""
+
+    def build(kernel):
+        parts = [attach(kernel, name, 256, 512) for name in ("a.b", "c.d")]
+        weight = kernel.shuffle_tensors(parts, 0, 4, "w")
+        x, y = attach(kernel, "x", 8, 512), attach(kernel, "y", 8, 512)
+        kernel.linear_layer(x, weight, y, (8, 1, 1), block(kernel))
+
+    assert codes(context_of(built(build))) == []
+
+
 # Meta tensors
 
 
@@ -456,7 +492,44 @@ def test_meta_tensors_that_are_short():
     assert "8 entries; kernels read 9" in finding.message
 
 
+@pytest.mark.parametrize(
+    ("tensor", "length"),
+    [
+        ({"torch": [3, 4]}, 12),
+        ({"torch": ()}, 1),
+        ({"torch": [3, "n"]}, None),
+        ({"torch": 7}, None),
+        ({"torch": None}, None),
+        ({}, None),
+        ("int32", None),
+    ],
+)
+def test_lengths_of_meta_tensors(tensor, length):
+    """A record may be anybody's."""
+    assert meta._length(tensor) == length
+
+
 # Element types
+
+
+@pytest.mark.parametrize(
+    ("declared", "wanted", "size", "wanted_size", "severity"),
+    [
+        ("DT_INT64", ["DT_INT32"], 8, 4, "warning"),
+        ("DT_INT32", ["DT_INT64"], 4, 8, "error"),
+        ("DT_INT64", ["DT_INT32", "DT_FLOAT32"], 8, 4, "error"),
+        ("DT_INT64", ["DT_FLOAT32"], 8, 4, "error"),
+        ("DT_DOUBLE", ["DT_INT32"], 8, 4, "error"),
+    ],
+)
+def test_only_halves_of_integers_are_warned_of(declared, wanted, size, wanted_size, severity):
+    assert types._severity(declared, wanted, size, wanted_size) == severity
+
+
+def test_types_of_the_same_bits():
+    for group in types.SAME_BITS:
+        assert all(types._same(a, b) for a in group for b in group)
+    assert not types._same("DT_INT32", "DT_FLOAT32")
 
 
 @pytest.mark.parametrize(
@@ -604,3 +677,61 @@ def test_addresses_that_an_h100_refused(tmp_path):
     finding = one(context, "MPK421")
     assert finding.location.tensor == "x"
     assert finding.count == 4
+
+
+BESIDE = {
+    "sound": [norm()],
+    "many rows": [linear(rows=32)],
+    "tiles off": [linear(n=4096, grid=60)],
+    "rows off": [linear(k=516)],
+    "shared memory": [norm(hidden=512 * 72)],
+    "no code": [Layer("argmax", (1, 1, 1), (Tensor((1, 64)), Tensor((1, 1), dtype="int64")))],
+    "other type": [norm(dtype="fp16")],
+    "too few lanes": [
+        Layer(
+            "moe_w13_linear_sm90",
+            (4, 4, 1),
+            (
+                Tensor((8, 512)),
+                Tensor((32, 1024, 512), (-1, 1, -1)),
+                Tensor((32, 8), dtype="int32"),
+                Tensor((33,), dtype="int32"),
+                Tensor((8, 4, 1024), (-1, 2, -1)),
+            ),
+        )
+    ],
+    "uneven waits": [
+        Layer(
+            "rmsnorm_hopper",
+            (grid, 1, 1),
+            (
+                Tensor((24, 512), ROWS, name=source),
+                Tensor((512,)),
+                Tensor((24, 512), ROWS, name=target),
+            ),
+        )
+        for grid, source, target in ((6, "u", "v"), (8, "v", "w"))
+    ],
+}
+
+
+@pytest.mark.parametrize("one", BESIDE)
+@pytest.mark.parametrize("family", ["MPK4", "MPK5"])
+def test_layers_are_looked_at_beside_each_other(one, family):
+    """What is wrong with a layer is found before and after any other."""
+
+    def told(layers):
+        context = context_of(record_of(*layers))
+        return {
+            (x.rule.code, x.severity, x.key) for x in verify([context], select=[family]).findings
+        }
+
+    for other, layers in BESIDE.items():
+        if other != one:
+            alone = told(BESIDE[one]) | told(layers)
+            assert told(BESIDE[one] + layers) == alone, other
+
+
+def test_numbers_are_padded_to_four():
+    for numbers in ((), (5,), (5, 6), (5, 6, 7), (5, 6, 7, 8), (5, 6, 7, 8, 9)):
+        assert _padded(numbers) == tuple(numbers[n] if n < len(numbers) else 0 for n in range(4))

@@ -62,11 +62,12 @@ def check_waves(context: VerifyContext) -> Iterator[Finding]:
         full, rest = divmod(operator.num_tasks, workers)
         if not 1 <= full <= FULL_WAVES or not 0 < rest <= workers * EMPTY_FRACTION:
             continue
+        left = "1 task is" if rest == 1 else f"{rest} tasks are"
         yield Finding(
             LAST_WAVE,
             f"{context.name(operator)} has {operator.num_tasks} tasks for {workers} workers: "
-            f"after {full} full wave{'s' * (full > 1)} {rest} task{'s' * (rest > 1)} are left "
-            f"and {workers - rest} workers idle",
+            f"after {full} full wave{'s' * (full > 1)} {left} left and {workers - rest} workers "
+            "idle",
             context.location(operator),
             f"Aim at {full * workers} tasks, or at most {workers} a wave",
             witness=(context.task_ref(int(operator.task_ids[full * workers])),),
@@ -80,7 +81,7 @@ def check_replicated(context: VerifyContext) -> Iterator[Finding]:
     columns = context.graph.tasks
     for operator in context.operators:
         row = context.effects(operator)
-        if operator.num_tasks < 2 or not any(x.writes for x in row.slots):
+        if not any(x.writes for x in row.slots):
             continue
         starts = columns.slot_starts[operator.task_ids]
         seen = [
@@ -92,8 +93,7 @@ def check_replicated(context: VerifyContext) -> Iterator[Finding]:
             )
         ]
         seen += [positions(operator, axis) for axis in row.varies_by]
-        if operator.num_subtasks > 1:
-            seen.append(np.arange(operator.num_tasks) % operator.num_subtasks)
+        seen.append(np.arange(operator.num_tasks) % operator.num_subtasks)
         rows = np.stack(seen, axis=1)
         _, firsts, owners = np.unique(rows, axis=0, return_index=True, return_inverse=True)
         spare = operator.num_tasks - len(firsts)

@@ -91,9 +91,9 @@ def _pitch(context: VerifyContext, use: SlotUse, unit: int, dim: int, pitch: int
 
 def _remedy(use: SlotUse, elements: int) -> str:
     slot = use.slot
-    inner = max(len(slot.tensor_dims) - 1, 0)
+    inner = len(slot.tensor_dims) - 1
     axes = [axis for axis, dim in enumerate(slot.input_map) if dim == inner]
-    if len(axes) != 1 or not slot.tensor_dims:
+    if len(axes) != 1 or inner < 0:
         return f"Let tiles start at multiples of {elements} elements"
     extent = slot.tensor_dims[inner]
     now = use.operator.grid_dim[axes[0]]

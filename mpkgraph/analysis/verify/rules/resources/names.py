@@ -43,7 +43,7 @@ def check_names(context: VerifyContext) -> Iterator[Finding]:
     """All tensors of the record; without one the names that the graph shows."""
     record = context.record
     if record is None:
-        names = Counter({x.base_ptr: 1 for x in context.graph.layouts if not x.is_null})
+        names = Counter({x.base_ptr for x in context.graph.layouts if not x.is_null})
     else:
         # The generated code looks parts of a shuffled tensor up by name, without a variable
         parts = {
