@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ PathLike = str | os.PathLike[str]
 class Baseline:
     """The known findings of one run: each is used up by a finding that has its fingerprint."""
 
-    def __init__(self, known: Iterable[str]) -> None:
+    def __init__(self, known: Mapping[str, int]) -> None:
         self._left = Counter(known)
 
     @classmethod
@@ -49,7 +49,7 @@ class Baseline:
         if not isinstance(content, dict) or content.get("schema") != SCHEMA:
             raise GraphReadError(f"is no baseline ({SCHEMA})", where=name, remedy=remedy)
         rows = content.get("findings")
-        known: list[str] = []
+        known: Counter[str] = Counter()
         for number, row in enumerate(rows if isinstance(rows, list) else [None]):
             fields = row if isinstance(row, dict) else {}
             fingerprint, count = fields.get("fingerprint"), fields.get("count")
@@ -59,7 +59,7 @@ class Baseline:
                     where=f"{name}, findings[{number}]",
                     remedy=remedy,
                 )
-            known += [fingerprint] * min(count, _MAX_COUNT)
+            known[fingerprint] += count
         return cls(known)
 
     def __call__(self, finding: Finding) -> str | None:
@@ -73,9 +73,6 @@ class Baseline:
     def num_left(self) -> int:
         """Known findings that were not found."""
         return self._left.total()
-
-
-_MAX_COUNT = 1 << 20
 
 
 def baseline_json(findings: Iterable[Finding]) -> dict[str, Any]:

@@ -200,3 +200,16 @@ def test_files_that_are_not_there(tmp_path):
         Baseline.load(tmp_path / "known.json")
     with pytest.raises(GraphWriteError):
         save_baseline([], tmp_path / "no" / "known.json")
+
+
+def test_a_baseline_may_know_any_number(tmp_path):
+    """A count takes no memory, however large and in however many rows."""
+    content = baseline_json([CUT_FINDING])
+    (row,) = content["findings"]
+    content["findings"] = [row | {"count": 1 << 60}] * 1000
+    path = tmp_path / "baseline.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    known = Baseline.load(path)
+    assert known.num_left == 1000 << 60
+    assert known(CUT_FINDING) == "baseline"
+    assert known.num_left == (1000 << 60) - 1
