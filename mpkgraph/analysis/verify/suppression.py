@@ -108,9 +108,9 @@ class _CommentedFile:
         return rules
 
     def _statement(self, line: int) -> tuple[int, int]:
-        """First and last line of the smallest statement that a line is in."""
+        """First and last line of the innermost statement that a line is in."""
         around = [x for x in self._statements if x[0] <= line <= x[1]]
-        return min(around, key=lambda x: x[1] - x[0], default=(line, line))
+        return around[-1] if around else (line, line)
 
     @cached_property
     def _statements(self) -> Sequence[tuple[int, int]]:
@@ -118,7 +118,7 @@ class _CommentedFile:
 
 
 def _lines_of_statements(source: str) -> Iterator[tuple[int, int]]:
-    """(First, last) line of each statement; of one with a body, of what stands before that."""
+    """(First, last) line of each statement, outer ones first; of one with a body, of its head."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError):

@@ -9,6 +9,8 @@ import pytest
 from mpkgraph.analysis.verify.finding import Finding, Location, TaskRef
 from mpkgraph.analysis.verify.report import CheckedPipeline, CheckedRank, Place, VerifyReport
 from mpkgraph.analysis.verify.run import verify
+from mpkgraph.analysis.verify.subjects import pipeline_of
+from mpkgraph.errors import GraphReadError
 from mpkgraph.model.record import CallSite
 from mpkgraph.views.operators import recover_operators
 from tests.analysis.verify.oracle import built
@@ -97,3 +99,12 @@ def test_a_result_prints_in_a_line(context):
     }
     for findings, text in told.items():
         assert repr(replace(result, findings=findings)) == f"<VerifyResult: {text}, by 1 rules>"
+
+
+def test_a_pipeline_has_one_graph_a_rank(context):
+    other = replace(context, graph=replace(context.graph, rank=1))
+    assert [x.graph.rank for x in pipeline_of("p", [other, context]).ranks] == [0, 1]
+    with pytest.raises(GraphReadError, match="two graphs of rank 0"):
+        pipeline_of("p", [context, other, context])
+    with pytest.raises(GraphReadError, match="no graph"):
+        pipeline_of("p", [])

@@ -38,6 +38,13 @@ def build(pk):
     pk.empty(10)  # mpkgraph: ignore[]
     match pk:
         case 1: pk.in_case(11)  # mpkgraph:ignore[splits]
+    if pk: pk.in_branch(
+        12,  # mpkgraph: ignore
+    )
+    while pk.in_head(13) and (
+        pk
+    ):  # mpkgraph: ignore
+        pk.in_body(14)
 """
 
 
@@ -73,6 +80,9 @@ def script(tmp_path):
         ("unknown", False),
         ("empty", False),
         ("in_case", True),
+        ("in_branch", True),
+        ("in_head", True),
+        ("in_body", False),
     ],
 )
 def test_comments(script, call, is_suppressed):
@@ -111,6 +121,13 @@ def test_a_file_that_is_no_python_has_no_comments(tmp_path, content):
     assert InlineComments()(replace(CUT_FINDING, location=place)) is None
 
 
+def test_comments_of_what_can_be_read_but_not_parsed(tmp_path):
+    path = tmp_path / "script.py"
+    path.write_text("pk.plain(1) 2  # mpkgraph: ignore\npk.next(3)\n")
+    assert InlineComments()(at(path, "plain")) == "comment"
+    assert InlineComments()(at(path, "next")) is None
+
+
 def test_without_a_line_no_comment_holds():
     assert InlineComments()(WHOLE_FINDING) is None
     gone = replace(CUT_FINDING.location, site=CallSite("/no/such/file.py", 3))
@@ -133,7 +150,9 @@ def test_rules_at_places(text, is_suppressed):
     assert SuppressedAt(text)(CUT_FINDING) == ("option" if is_suppressed else None)
 
 
-@pytest.mark.parametrize("text", ["cut-short", "cut-short@", "no-such-rule@out", "@out"])
+@pytest.mark.parametrize(
+    "text", ["cut-short", "cut-short@", "no-such-rule@out", "@out", "cut-short@a@b"]
+)
 def test_what_says_no_rule_or_no_place(text):
     with pytest.raises(UsageError):
         SuppressedAt(text)
