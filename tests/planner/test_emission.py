@@ -156,6 +156,19 @@ def test_too_many_tasks_are_never_made():
     assert ids(shape((98, 1, 1), [], []), max_tasks=100) == [list(range(2, 100))]
 
 
+def test_a_branch_that_is_emitted_twice_counts_twice():
+    """Its layer reads the fork through two slots: 14 tasks become 18."""
+    fork = shape((4, 1, 1), [], [(0, ROWS)])
+    once = shape((4, 1, 1), [(0, ROWS)], [(1, ROWS)])
+    twice = shape((4, 1, 1), [(0, ROWS), (0, ROWS)], [(2, ROWS)])
+    with pytest.raises(TooManyTasksError) as caught:
+        ids(fork, once, twice, max_tasks=17)
+    assert (caught.value.layer, caught.value.what) == (1, "its events repeat tasks without end")
+    made = emission((fork, once, twice), max_tasks=18)
+    assert made.num_tasks == 18
+    assert [len(set(x.tolist())) for x in made.task_ids] == [4, 4, 4]
+
+
 GRIDS = st.tuples(*[st.sampled_from([1, 2, 3, 4, 6])] * 3)
 MAPS = st.permutations([0, 1, 2, 3, -1, -1, -1]).map(lambda x: tuple(x[:3])) | st.tuples(
     *[st.integers(-1, 4)] * 3

@@ -78,3 +78,15 @@ def test_tasks_that_read_and_write_the_same_tile_are_counted_once_a_pair():
     (finding,) = findings("MPK205", built(_route, 100))
     assert (finding.location.tensor, finding.count) == ("logits", 4 * 3 // 2)
     assert [x.task_id for x in finding.witness] == [2, 3]
+
+
+def test_two_of_several_results_in_one_buffer():
+    def build(kernel):
+        logits, weights, both = (attach(kernel, x, 8, 16) for x in ("logits", "weights", "both"))
+        tensors = [logits, weights, both, both]
+        graph = block_graph((4, 1, 1), [(x, ROWS) for x in tensors])
+        kernel.kn_graph.customized(tensors, graph)
+        kernel.kn_graph.register_task(graph, "moe_topk_softmax_sm100", [1])
+
+    (finding,) = findings("MPK212", built(build, 100))
+    assert (finding.location.tensor, finding.location.slot, finding.count) == ("both", 3, 4)
