@@ -7,7 +7,7 @@ import itertools
 import networkx as nx
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from mpkgraph.analysis.event_graph import EventGraph
@@ -128,6 +128,9 @@ def found_pairs(context, *, prune: bool):
 
 
 @given(SEEDS, st.integers(2, 7))
+# Tasks that touch one tile wait for several events, of which some come too early
+@example(seed=105, num_layers=5)
+@example(seed=241, num_layers=3)
 @settings(max_examples=60)
 def test_pairs_are_those_of_the_oracle(seed, num_layers):
     context = made_or_none(seed, num_layers=num_layers)

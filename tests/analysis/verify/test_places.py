@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mpkgraph.analysis.verify.rules.hazards import pairs, places
+from mpkgraph.analysis.verify.rules.hazards import pairs, places, union
 from mpkgraph.analysis.verify.rules.hazards.access import Access
 from mpkgraph.analysis.verify.rules.hazards.conflicts import walk_conflicts
 from mpkgraph.analysis.verify.rules.hazards.pairs import PairFinder
@@ -150,3 +150,13 @@ def test_pairs_are_the_same_a_few_at_a_time(seed, monkeypatch):
                 listed = finder.tasks(one.earlier, one.later, one.pairs)
                 assert (listed is None) == (one.pairs.count > 4)
                 assert len(one.pairs.cells[0]) <= 4
+
+
+@pytest.mark.parametrize("strides", [(6, 1), (6, -1), (-6, 2), (-6, -1)])
+def test_from_the_first_byte_of_some_tiles_to_their_last(strides):
+    offsets = np.array([40, 64, 52])
+    touched = {
+        offset + x for offset in offsets.tolist() for x in box_bytes([(0, 2), (0, 3)], strides)
+    }
+    layout = TileLayout((2, 3), strides, BYTES)
+    assert union._extent((layout, offsets)) == (min(touched), max(touched) + 1)

@@ -90,3 +90,18 @@ def test_two_of_several_results_in_one_buffer():
 
     (finding,) = findings("MPK212", built(build, 100))
     assert (finding.location.tensor, finding.location.slot, finding.count) == ("both", 3, 4)
+
+
+def test_results_of_two_slots_that_meet_in_different_tasks():
+    """Each slot alone is split well; rows of the one are columns of the other."""
+
+    def build(kernel):
+        x, out = attach(kernel, "x", 4, 6), attach(kernel, "out", 4, 6)
+        tensors = [x, out, out]
+        graph = block_graph((2, 1, 1), list(zip(tensors, [ROWS, ROWS, COLUMNS], strict=True)))
+        kernel.kn_graph.customized(tensors, graph)
+        kernel.kn_graph.register_task(graph, "argmax_partial_sm100", [1, 1, 1])
+
+    (finding,) = findings("MPK204", built(build, 100))
+    assert finding.count == 2
+    assert [x.task_id for x in finding.witness] == [2, 3]
