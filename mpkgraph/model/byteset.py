@@ -43,7 +43,7 @@ def normalize(dims: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int, Lev
     for count, stride in zip(dims, strides, strict=True):
         if stride < 0:
             lowest += (count - 1) * stride
-        if count > 1 and stride:
+        if stride:
             counts[abs(stride)] = counts.get(abs(stride), 1) + count - 1
     return lowest, _merge(counts)
 

@@ -1,11 +1,13 @@
 """Tiles of recorded layers, against values worked out by hand."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 
 from mpkgraph.catalog import DEFAULT, DT_UNKNOWN
 from mpkgraph.model.record import LayerSlot, PipelineRecord, RecordedTensor, TensorCall, TensorRef
+from mpkgraph.planner.registered import RegisteredLayer
 from mpkgraph.planner.tiles import LayerTiles, TileError, grid_points, tile_dims
 
 BF16, FP32 = 941, 950
@@ -157,3 +159,19 @@ def test_fusions_that_can_not_be_told(fused):
         column(dataclasses.replace(fused, tensors=flat), 3, (2, 1, 1), (0, -1, -1))
     with pytest.raises(TileError, match="unknown type 'int1'"):
         column(record(tensor(0, "x", (4,), dtype="int1")), 0, (1, 1, 1), (0, -1, -1))
+
+
+@pytest.mark.parametrize("forloop_dim", [-1, 2, 3])
+def test_a_for_loop_over_no_dim_divides_nothing(forloop_dim):
+    assert tile_dims((8, 12), (2, 1, 1), ROWS, forloop_dim, 4) == (4, 12)
+    assert tile_dims((8, 12), (2, 1, 1), ROWS, 1, 4) == (4, 3)
+
+
+@pytest.mark.parametrize(
+    ("extra", "wanted"),
+    [({}, 1), ({"forloop_range": 3}, 3), ({"forloop_range": 0}, 1), ({"forloop_range": "2"}, 1)],
+)
+def test_the_range_of_a_for_loop(extra, wanted):
+    """A record may be anybody's."""
+    layer = SimpleNamespace(recorded=SimpleNamespace(graph=SimpleNamespace(extra=extra)))
+    assert RegisteredLayer.forloop_range.fget(layer) == wanted
