@@ -7,11 +7,11 @@ from random import Random
 
 import pytest
 
-from mpkgraph.errors import TileError, TooLargeError
+from mpkgraph.errors import TooLargeError
 from mpkgraph.model import byteset
 from mpkgraph.model.box import find_element
 from mpkgraph.model.region import Region, intersection
-from mpkgraph.model.tile import Tile, TileLayout
+from mpkgraph.model.tile import Tile, TileError, TileLayout
 
 
 def drawn(seed):
