@@ -74,11 +74,12 @@ def _tensor_boxes(
     order = sorted(
         (d for d in range(len(strides)) if tensor_dims[d] != 1), key=lambda d: strides[d]
     )
+    if order and strides[order[0]] <= 0:
+        return None
     bases = (1, *(strides[d] * element_bytes for d in order))
-    multiples = all(
+    if not all(
         below < above and above % below == 0 for below, above in itertools.pairwise(bases[1:])
-    )
-    if not multiples or (order and strides[order[0]] <= 0):
+    ):
         return None
     whole = Group(region.levels, np.array([region.offset], np.int64), np.ones(1, np.int64))
     distinct = tuple(dict.fromkeys(bases))
