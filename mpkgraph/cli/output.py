@@ -114,7 +114,7 @@ class _Held(io.BufferedIOBase, Generic[Part]):
 
     def __init__(self, stream: Any, join: Callable[[list[Part]], Part]) -> None:
         self._stream = stream
-        self._join = join
+        self._join: Callable[[list[Part]], Part] = join
         self._parts: list[Part] | None = []
         self._size = 0
 
@@ -126,7 +126,8 @@ class _Held(io.BufferedIOBase, Generic[Part]):
             self._stream.write(part)
         else:
             # A caller may use its buffer again
-            self._parts.append(part if isinstance(part, str) else bytes(part))
+            kept: Any = part if isinstance(part, str) else bytes(part)
+            self._parts.append(kept)
             self._size += len(part)
             if self._size > HELD_SIZE:
                 self.release()
