@@ -19,12 +19,18 @@ from mpkgraph.model.graph import EVENT_KEYS
 from mpkgraph.model.ids import EVENT_INVALID_ID, EVENT_RANK_SHIFT
 
 KeyOrder = Literal["sorted", "shuffled", "random"]
+Level = Literal["task", "slot", "metadata"]
 
 BEGIN_TASK_TYPE = 10
 LAUNCH_EVENT_INDEX = 1
 """The event that task 1 triggers."""
 WRITE_TASKS = 4096
 """Tasks joined into one write: a few MB."""
+METADATA_KEYS = ("expert_offset", "kv_idx", "merge_task_offset", "request_id", "task_offset")
+_MARKS: Mapping[Level, str] = {"task": "task_type", "slot": "base_ptr"}
+"""A key that only records of a level have."""
+ODD_SPACES = ("", "", " ", "  ", "\n", "\t", "\r\n ", " \n\t ")
+BYTE_ORDER_MARK = "\ufeff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +42,22 @@ class Hole:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a graph is laid out as text; the default is nlohmann's `dump(2)`, as Mirage writes it.
+    r"""How a graph is laid out as text; the default is nlohmann's `dump(2)`, as Mirage writes it.
 
-    `key_order`: "sorted" as Mirage's, "shuffled" once for the whole file, "random" anew for every
-    object. `indent` None is compact.
+    `indent`: blanks or a text for each level, None is compact. `key_order`: "sorted" as Mirage's,
+    "shuffled" once for the whole file, "random" anew for every object, or where `random_level`
+    says: the keys of tasks, of slots, or the five of the metadata among themselves.
+    `escaped_keys`: each key's first letter as `\u00XX`. `odd_space`: spaces, tabs and line ends
+    at random around every token.
     """
 
-    indent: int | None = 2
+    indent: int | str | None = 2
     newline: str = "\n"
     key_order: KeyOrder = "sorted"
+    random_level: Level | None = None
+    escaped_keys: bool = False
+    odd_space: bool = False
+    byte_order_mark: bool = False
     seed: int = 0
     _random: random.Random = field(init=False, repr=False, compare=False)
     _orders: dict[tuple[str, ...], list[str]] = field(
@@ -55,28 +68,52 @@ class Layout:
         object.__setattr__(self, "_random", random.Random(self.seed))
 
     @property
-    def colon(self) -> str:
-        return ":" if self.indent is None else ": "
+    def differs_by_record(self) -> bool:
+        """Whether two records have no text in common."""
+        return self.key_order == "random" or self.odd_space
+
+    @property
+    def _unit(self) -> str:
+        return " " * self.indent if isinstance(self.indent, int) else self.indent or ""
+
+    def space(self) -> str:
+        """What may stand around a token besides what the indentation asks for."""
+        return self._random.choice(ODD_SPACES) if self.odd_space else ""
+
+    def key(self, key: str) -> str:
+        """A key and its colon."""
+        spelled = f"\\u{ord(key[0]):04x}{key[1:]}" if self.escaped_keys else key
+        return f'"{spelled}"{self.space()}:{"" if self.indent is None else " "}{self.space()}'
 
     def line_break(self, depth: int) -> str:
-        return "" if self.indent is None else self.newline + " " * (self.indent * depth)
+        if self.indent is None:
+            return self.space()
+        return self.newline + self._unit * depth + self.space()
 
     def order_keys(self, keys: Iterable[str]) -> list[str]:
         in_order = sorted(keys)
         if self.key_order == "sorted":
             return in_order
         if self.key_order == "random":
-            self._random.shuffle(in_order)
-            return in_order
+            return self._random_order(in_order)
         known = self._orders.get(tuple(in_order))
         if known is None:
             known = self._random.sample(in_order, len(in_order))
             self._orders[tuple(in_order)] = known
         return known
 
+    def _random_order(self, keys: list[str]) -> list[str]:
+        moved = keys
+        if self.random_level == "metadata":
+            moved = [key for key in keys if key in METADATA_KEYS]
+        elif self.random_level is not None and _MARKS[self.random_level] not in keys:
+            return keys
+        others = iter(self._random.sample(moved, len(moved)))
+        return [next(others) if key in moved else key for key in keys]
+
     def separator(self, depth: int) -> str:
         """What stands between two items of an array or object whose items are at `depth`."""
-        return "," + self.line_break(depth)
+        return self.space() + "," + self.line_break(depth)
 
     def template(self, value: Any, depth: int, columns: list[int]) -> str:
         """`value` as a `%` format; the columns of its holes are appended in order of the text."""
@@ -85,7 +122,7 @@ class Layout:
             return "%d"
         if isinstance(value, Mapping):
             items = [
-                f'"{key}"{self.colon}{self.template(value[key], depth + 1, columns)}'
+                self.key(key) + self.template(value[key], depth + 1, columns)
                 for key in self.order_keys(value)
             ]
             return self._bracket("{", items, "}", depth)
@@ -98,7 +135,7 @@ class Layout:
     def _bracket(self, left: str, items: Sequence[str], right: str, depth: int) -> str:
         if not items:
             return left + right
-        inside = self.separator(depth + 1).join(items)
+        inside = items[0] + "".join(self.separator(depth + 1) + item for item in items[1:])
         return f"{left}{self.line_break(depth + 1)}{inside}{self.line_break(depth)}{right}"
 
 
@@ -114,9 +151,9 @@ def write_chain(chain: Chain, stream: BinaryIO, layout: Layout = MIRAGE) -> int:
         "first_tasks": lambda: ([str(task)] for task in chain.first_tasks),
     }
     num_bytes = 0
-    separator = "{" + layout.line_break(1)
+    separator = (BYTE_ORDER_MARK if layout.byte_order_mark else "") + "{" + layout.line_break(1)
     for key in layout.order_keys(sections):
-        num_bytes += stream.write(f'{separator}"{key}"{layout.colon}['.encode())
+        num_bytes += stream.write(f"{separator}{layout.key(key)}[".encode())
         separator = layout.line_break(2)
         for texts in sections[key]():
             joined = layout.separator(2).join(texts)
@@ -160,7 +197,7 @@ def _fill(
     """The record once per row, some thousands of texts at a time."""
     for start in range(0, len(rows), WRITE_TASKS):
         batch = rows[start : start + WRITE_TASKS]
-        if layout.key_order == "random":
+        if layout.differs_by_record:
             yield [_fill_once(record, row, layout) for row in batch]
             continue
         columns: list[int] = []

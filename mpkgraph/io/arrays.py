@@ -7,17 +7,22 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import orjson
 
 from mpkgraph.errors import GraphReadError
+from mpkgraph.io.back_off import BackOff
 from mpkgraph.io.blocks import BlockReader
 from mpkgraph.io.records import Place, element_spans, json_problem, parse_batch
 from mpkgraph.io.scan import Elements, guess_cut, skip_space, truncated
 from mpkgraph.io.window import Window
+from mpkgraph.io.words import Bytes, IrregularError
 
 PARSED_BYTES = 1 << 18
 """Text that is parsed at a time: what a parser makes of it is 10 to 30 times as large, and should
 stay in the processor's caches."""
+MIN_MEMBERS_BYTES = 1 << 14
+"""Less text is read faster by a parser."""
 MAX_WRONG_GUESSES = 3
 """A wrong guess costs a parse; after some, the text is not of the kind that can be guessed."""
 
@@ -44,13 +49,16 @@ class RecordArray:
         kind: str,
         blocks: BlockReader[Any],
         add_text: Callable[[bytes, list[Any], Place], int],
+        add_members: Callable[[Bytes], int] | None = None,
     ) -> None:
         self.window = window
         self.kind = kind
         self.blocks = blocks
         self.num_records = 0
         self._add_text = add_text
+        self._add_members = add_members
         self._wrong_guesses = 0
+        self._members = BackOff()
 
     def steps(self) -> Generator[None, None, None]:
         """Reads some records at each step; `window.start` is after the `]` in the end."""
@@ -87,19 +95,47 @@ class RecordArray:
     def _general_step(self) -> bool:
         """Reads whole records of any layout; True at the end of the array."""
         with collector_paused():
-            return False if self._guessed_step() else self._exact_step()
+            if self._members_step() or self._guessed_step():
+                return False
+            return self._exact_step()
 
-    def _guessed_step(self) -> bool:
-        """Reads the records before a guessed cut, if a parser confirms it; whether it did.
+    def _members_step(self) -> bool:
+        """Reads the records before a guessed cut member by member; whether it could."""
+        if not self._members.is_due():
+            return False
+        return self._read_members(self._guessed_length(self.window.block_bytes))
+
+    def _read_members(self, length: int) -> bool:
+        window = self.window
+        if self._add_members is None or length < MIN_MEMBERS_BYTES:
+            return False
+        try:
+            count = self._add_members(np.frombuffer(window.data, np.uint8, length, window.start))
+        except IrregularError:
+            self._members.failed()
+            return False
+        self._members.succeeded()
+        self.num_records += count
+        window.start += length + 1
+        return True
+
+    def _guessed_length(self, limit: int) -> int:
+        """Length of a text of whole records in the next `limit` bytes, if a guess is right; 0 or
+        less for none.
 
         Finding the cut by a scan of the whole text costs a fifth of the time.
         """
         window = self.window
-        if len(window) < min(window.block_bytes, PARSED_BYTES):
+        if len(window) < min(window.block_bytes, limit):
             window.fill()
         if self._wrong_guesses >= MAX_WRONG_GUESSES:
-            return False
-        length = guess_cut(window, PARSED_BYTES)
+            return 0
+        return guess_cut(window, limit)
+
+    def _guessed_step(self) -> bool:
+        """Reads the records before a guessed cut, if a parser confirms it; whether it did."""
+        window = self.window
+        length = self._guessed_length(PARSED_BYTES)
         if length <= 0:
             return False
         text = bytes(window.data[window.start : window.start + length])
@@ -117,6 +153,8 @@ class RecordArray:
             length, ended = Elements(window).next()
         except GraphReadError as error:
             raise self._broken(error) from None
+        if self._members.is_due() and self._read_members(length):
+            return ended
         text = bytes(window.data[window.start : window.start + length])
         place = self._place()
         if not text.strip() and not (ended and not self.num_records):

@@ -12,20 +12,15 @@ import numpy.typing as npt
 import orjson
 
 from mpkgraph.errors import GraphReadError
+from mpkgraph.io.back_off import BackOff
+from mpkgraph.io.block_text import MARGIN, BlockText
 from mpkgraph.io.columns import EventPiece, TaskPiece
-from mpkgraph.io.holes import (
-    MARGIN,
-    OTHER_DIGIT,
-    BlockText,
-    IrregularError,
-    Numbers,
-    Positions,
-    key_ends,
-)
+from mpkgraph.io.holes import OTHER_DIGIT, HoleText, key_ends
 from mpkgraph.io.records import Place
 from mpkgraph.io.scan import find_value_end, skip_space
 from mpkgraph.io.templates import EventTemplates, OutOfRangeError, TaskTemplates, TextLayout
 from mpkgraph.io.window import Window
+from mpkgraph.io.words import IrregularError, Numbers, Positions
 
 MISS_SHARE = 4
 """A block of which more than 1 / MISS_SHARE of the records are new goes the general way: making a
@@ -34,8 +29,6 @@ MIN_RECORDS_FOR_SHARE = 64
 """Small blocks may be all new."""
 MIN_NEW = 12
 """New templates that a block may have even when many blocks before were of no use."""
-MAX_BACK_OFF = 64
-"""Blocks that go the general way, at most, before templates are tried again."""
 MAX_LAYOUT_BLANKS = 16
 """Blanks on one side of a colon, at most; others are no layout that a program writes."""
 MAX_RECENT = 256
@@ -137,20 +130,18 @@ class BlockReader(Generic[_Pieces]):
         self._batch_records = batch_records
         # The last text of each length: comparing costs a tenth of hashing.
         self._recent: dict[int, tuple[bytes, int]] = {}
-        self._text = BlockText(window.block_bytes)
+        self._text = HoleText(window.block_bytes)
         self._pending: list[_Block] = []
         self._num_pending = 0
         self._first_pending = 0
-        self._back_off = 1
-        self._blocks_to_skip = 0
+        self._back_off = BackOff()
 
     def step(self, first_record: int) -> int:
         """Reads the records of a block, of which `first_record` is the first; returns how many.
 
         0 when the block has to be read the general way; nothing is consumed then.
         """
-        if self._blocks_to_skip:
-            self._blocks_to_skip -= 1
+        if not self._back_off.is_due():
             return 0
         window = self.window
         if 2 * len(window) < window.block_bytes:
@@ -160,12 +151,11 @@ class BlockReader(Generic[_Pieces]):
         try:
             count = self._block(first_record)
         except IrregularError:
-            self._blocks_to_skip = self._back_off - 1
-            self._back_off = min(2 * self._back_off, MAX_BACK_OFF)
+            self._back_off.failed()
             self.layout = None
             return 0
         if count:
-            self._back_off = 1
+            self._back_off.succeeded()
         return count
 
     def _block(self, first_record: int) -> int:
@@ -214,7 +204,7 @@ class BlockReader(Generic[_Pieces]):
         """Each record's template; a record is text from its start over `lengths` bytes."""
         buffer = self._text.buffer
         recent = self._recent
-        max_new = max(len(starts), MIN_RECORDS_FOR_SHARE) // MISS_SHARE // self._back_off
+        max_new = max(len(starts), MIN_RECORDS_FOR_SHARE) // MISS_SHARE // self._back_off.length
         max_templates = len(self.templates) + max(max_new, MIN_NEW)
         # Records of one length are often of one text, whatever stands between them.
         order = lengths.argsort(kind="stable")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,10 @@ from mpkgraph.io.scan import Elements, skip_space, truncated, value_end
 from mpkgraph.io.source import ByteSource
 from mpkgraph.io.templates import EVENT_HOLES, TASK_HOLES, EventTemplates, TaskTemplates
 from mpkgraph.io.window import MAX_RECORD_BYTES, Window
+from mpkgraph.io.words import Bytes
+
+if TYPE_CHECKING:
+    from mpkgraph.io.task_members import TaskMembers
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes done and the bytes in all (None when not known)."""
@@ -302,9 +306,22 @@ class GraphDocument:
             add(piece)
             return len(piece)
 
+        members: TaskMembers | None = None
+
+        def add_members(data: Bytes) -> int:
+            nonlocal members
+            if members is None:
+                # most texts have no need of it
+                from mpkgraph.io.task_members import TaskMembers
+
+                members = TaskMembers(self.layouts)
+            piece = members.piece(data)
+            add(piece)
+            return len(piece)
+
         templates = TaskTemplates(self.layouts, self.tasks.extras)
         blocks = BlockReader(self.window, "task", templates, TASK_HOLES, add, self.batch_records)
-        return RecordArray(self.window, "task", blocks, add_text)
+        return RecordArray(self.window, "task", blocks, add_text, add_members)
 
     def _event_array(self) -> RecordArray:
         def add_text(text: bytes, docs: list[Any], place: Place) -> int:

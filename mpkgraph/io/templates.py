@@ -28,8 +28,9 @@ from mpkgraph.io.columns import (
     TaskPiece,
 )
 from mpkgraph.io.fields import INT64_MAX, UINT64_MAX, BadRecordError, Range
-from mpkgraph.io.holes import FIRST_DIGIT, IrregularError, Numbers
+from mpkgraph.io.holes import FIRST_DIGIT
 from mpkgraph.io.records import PlainTask, plain_task
+from mpkgraph.io.words import IrregularError, Numbers
 from mpkgraph.model.graph import EVENT_KEYS, TASK_SCALARS
 
 MARKER = 1_000_000_007

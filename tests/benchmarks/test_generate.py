@@ -17,7 +17,7 @@ from benchmarks.decoder import (
 )
 from benchmarks.decoder_layers import build_chain
 from benchmarks.generate import generate, main, spec_for_size
-from benchmarks.text import COMPACT, MIRAGE, Layout
+from benchmarks.text import COMPACT, METADATA_KEYS, MIRAGE, Layout
 from mpkgraph.io.reader import read_graph
 from mpkgraph.model.ids import EVENT_INVALID_ID, decode_event_id
 from mpkgraph.views.operators import recover_operators
@@ -64,10 +64,31 @@ def test_text_is_that_of_a_sorted_dump_with_two_spaces():
         Layout(key_order="shuffled", seed=3),
         Layout(key_order="random", seed=3),
         Layout(indent=None, key_order="random"),
+        Layout(indent="\t", escaped_keys=True),
+        Layout(odd_space=True, seed=3),
+        Layout(byte_order_mark=True),
     ],
 )
 def test_layouts_hold_the_same_graph(layout):
-    assert orjson.loads(written(SMALL, layout)) == orjson.loads(written(SMALL))
+    text = written(SMALL, layout).removeprefix(b"\xef\xbb\xbf")
+    assert orjson.loads(text) == orjson.loads(written(SMALL))
+
+
+@pytest.mark.parametrize("level", ["task", "slot", "metadata"])
+def test_keys_of_one_level_in_any_order(level):
+    graph = json.loads(written(SMALL, Layout(key_order="random", random_level=level)))
+    tasks = graph["all_tasks"]
+    slots = [slot for task in tasks for slot in (task["inputs"] or []) + (task["outputs"] or [])]
+    is_sorted = {
+        "task": all(list(task) == sorted(task) for task in tasks),
+        "slot": all(list(slot) == sorted(slot) for slot in slots),
+        "event": all(list(event) == sorted(event) for event in graph["all_events"]),
+    }
+    moved = {"metadata": "task"}.get(level, level)
+    assert is_sorted == {name: name != moved for name in is_sorted}
+    if level == "metadata":
+        others = [[key for key in task if key not in METADATA_KEYS] for task in tasks]
+        assert all(keys == sorted(keys) for keys in others)
 
 
 def test_compact_has_no_white_space():

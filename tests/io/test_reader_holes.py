@@ -12,7 +12,9 @@ import pytest
 
 from mpkgraph.errors import GraphReadError
 from mpkgraph.io import arrays, reader
-from mpkgraph.io.holes import FIRST_DIGIT, MARGIN, OTHER_DIGIT, BlockText, IrregularError
+from mpkgraph.io.block_text import MARGIN
+from mpkgraph.io.holes import FIRST_DIGIT, OTHER_DIGIT, HoleText
+from mpkgraph.io.words import IrregularError
 from tests import goldens
 from tests.io.reader_reference import as_lists, reference
 
@@ -28,13 +30,13 @@ EDGES = [
 ]
 
 
-def block(text: bytes) -> BlockText:
-    result = BlockText(64)
+def block(text: bytes) -> HoleText:
+    result = HoleText(64)
     result.load(bytearray(b"1234" + text + b"5678"), 4, len(text))
     return result
 
 
-def content(text: BlockText) -> bytes:
+def content(text: HoleText) -> bytes:
     return bytes(text.buffer[MARGIN : MARGIN + text.length])
 
 
