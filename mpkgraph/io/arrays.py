@@ -7,7 +7,6 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import orjson
 
 from mpkgraph.errors import GraphReadError
@@ -16,7 +15,7 @@ from mpkgraph.io.blocks import BlockReader
 from mpkgraph.io.records import Place, element_spans, json_problem, parse_batch
 from mpkgraph.io.scan import Elements, guess_cut, skip_space, truncated
 from mpkgraph.io.window import Window
-from mpkgraph.io.words import Bytes, IrregularError
+from mpkgraph.io.words import IrregularError
 
 PARSED_BYTES = 1 << 18
 """Text that is parsed at a time: what a parser makes of it is 10 to 30 times as large, and should
@@ -49,7 +48,7 @@ class RecordArray:
         kind: str,
         blocks: BlockReader[Any],
         add_text: Callable[[bytes, list[Any], Place], int],
-        add_members: Callable[[Bytes], int] | None = None,
+        add_members: Callable[[bytes], int] | None = None,
     ) -> None:
         self.window = window
         self.kind = kind
@@ -110,7 +109,7 @@ class RecordArray:
         if self._add_members is None or length < MIN_MEMBERS_BYTES:
             return False
         try:
-            count = self._add_members(np.frombuffer(window.data, np.uint8, length, window.start))
+            count = self._add_members(bytes(window.data[window.start : window.start + length]))
         except IrregularError:
             self._members.failed()
             return False

@@ -33,9 +33,7 @@ class BlockText:
         self._all = np.frombuffer(self.buffer, np.uint8)
         self._mask = np.empty(self.capacity, np.bool_)
 
-    def load(
-        self, data: bytes | bytearray | Bytes, start: int, length: int, after: bytes = b""
-    ) -> None:
+    def load(self, data: bytes | bytearray, start: int, length: int, after: bytes = b"") -> None:
         """Takes over `data[start:start + length]` and puts `after` after it."""
         self.length = length + len(after)
         if self.length > self.capacity:
@@ -57,9 +55,6 @@ class BlockText:
 
     def slice(self, start: int, stop: int) -> bytes:
         return bytes(self.buffer[MARGIN + start : MARGIN + stop])
-
-    def count(self, text: bytes) -> int:
-        return self.buffer.count(text, MARGIN, MARGIN + self.length)
 
     def colons(self) -> Positions:
         """Where colons are."""

@@ -36,7 +36,6 @@ from mpkgraph.io.scan import Elements, skip_space, truncated, value_end
 from mpkgraph.io.source import ByteSource
 from mpkgraph.io.templates import EVENT_HOLES, TASK_HOLES, EventTemplates, TaskTemplates
 from mpkgraph.io.window import MAX_RECORD_BYTES, Window
-from mpkgraph.io.words import Bytes
 
 if TYPE_CHECKING:
     from mpkgraph.io.task_members import TaskMembers
@@ -308,14 +307,14 @@ class GraphDocument:
 
         members: TaskMembers | None = None
 
-        def add_members(data: Bytes) -> int:
+        def add_members(text: bytes) -> int:
             nonlocal members
             if members is None:
                 # most texts have no need of it
                 from mpkgraph.io.task_members import TaskMembers
 
                 members = TaskMembers(self.layouts)
-            piece = members.piece(data)
+            piece = members.piece(text)
             add(piece)
             return len(piece)
 

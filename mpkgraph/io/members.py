@@ -19,7 +19,6 @@ from mpkgraph.io.interning import CodeTable
 from mpkgraph.io.words import (
     LAST_BYTES,
     WORD_BYTES,
-    Bytes,
     IrregularError,
     Numbers,
     Positions,
@@ -132,8 +131,10 @@ class Members:
     """Where each member's value begins, in the order of the text."""
     ends: Positions
     """Where it ends; of `inputs` and `outputs` that hold slots, where it begins."""
+    any_null: bool
+    """Whether a side of a task is null; known once `sides` was called."""
 
-    def __init__(self, squeezed: Bytes, text: BlockText, key_kinds: KeyKinds) -> None:
+    def __init__(self, squeezed: bytes, text: BlockText, key_kinds: KeyKinds) -> None:
         text.load(squeezed, 0, len(squeezed), after=_AFTER)
         self.text = text
         colons = text.colons()
@@ -211,7 +212,7 @@ class Members:
         lengths = ends - self.starts.take(empty)
         words = self.text.words(-WORD_BYTES)[ends] & LAST_BYTES.take(lengths, mode="clip")
         is_null = words == _NULL
-        self.num_nulls = int(np.count_nonzero(is_null))
+        self.any_null = bool(is_null.any())
         if not (
             len(empty) + len(begin) == rows.size
             and (self.starts.take(begin) == self.ends.take(begin)).all()

@@ -17,8 +17,8 @@ from mpkgraph.io.columns import MAX_SIDE_SLOTS, TASK_DTYPES, LayoutTable, TaskPi
 from mpkgraph.io.fields import BadRecordError, Range
 from mpkgraph.io.interning import Codes, CodeTable, TextTable
 from mpkgraph.io.members import SLOT_TEXTS, KeyKinds, Members
-from mpkgraph.io.squeeze import Squeezer
-from mpkgraph.io.words import Bytes, IrregularError, Numbers, Positions
+from mpkgraph.io.squeeze import Squeezer, plain
+from mpkgraph.io.words import IrregularError, Numbers, Positions
 from mpkgraph.model.graph import TASK_SCALARS
 
 _TEXT_BITS, _TYPE_BITS = 16, 16
@@ -40,17 +40,19 @@ class TaskMembers:
         self._texts = TextTable()
         self._codes = CodeTable()
 
-    def piece(self, data: Bytes) -> TaskPiece:
-        """Columns of the tasks in a text, the elements of a JSON array without its brackets.
+    def piece(self, text: bytes) -> TaskPiece:
+        """Columns of the tasks in `text`, the elements of a JSON array without its brackets.
 
         Raises IrregularError for what the general path has to read or to refuse.
         """
-        members = Members(self._squeezer.squeeze(data), self._text, self._key_kinds)
+        text = plain(text)
+        squeezed = self._squeezer.squeeze(text)
+        members = Members(squeezed, self._text, self._key_kinds)
         counts, firsts = members.sides()
+        if members.any_null and squeezed.count(b"null") != text.count(b"null"):
+            raise IrregularError  # blanks were in one
         if counts.max() > MAX_SIDE_SLOTS:
             raise IrregularError
-        if members.num_nulls and self._text.count(b"null") != self._squeezer.count(b"null"):
-            raise IrregularError  # blanks were in one
         numbers, negative = members.integers()
         split = members.num_tasks * len(TASK_SCALARS)
         scalars = _signed(numbers[:split], negative[:split], _TASK_RANGES)

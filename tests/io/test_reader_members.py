@@ -56,7 +56,7 @@ def tasks_text(layout: Layout) -> bytes:
 
 
 def by_members(text: bytes, layouts: LayoutTable) -> TaskPiece:
-    return TaskMembers(layouts).piece(np.frombuffer(text, np.uint8))
+    return TaskMembers(layouts).piece(text)
 
 
 def by_parser(text: bytes, layouts: LayoutTable) -> TaskPiece:
@@ -314,12 +314,12 @@ def test_tables_that_are_full_start_anew(monkeypatch: pytest.MonkeyPatch) -> Non
     expected = listed(by_parser(text, expected_layouts), expected_layouts)
     monkeypatch.setattr(interning, "MAX_KNOWN", 3)
     for _ in range(3):
-        assert listed(members.piece(np.frombuffer(text, np.uint8)), layouts) == expected
+        assert listed(members.piece(text), layouts) == expected
     monkeypatch.setattr(task_members, "MAX_TEXTS", 5)
     with pytest.raises(IrregularError):
-        members.piece(np.frombuffer(text, np.uint8))
+        members.piece(text)
     monkeypatch.undo()
-    assert listed(members.piece(np.frombuffer(text, np.uint8)), layouts) == expected
+    assert listed(members.piece(text), layouts) == expected
     assert layouts.layouts == expected_layouts.layouts
 
 
