@@ -7,16 +7,15 @@ What no stamp shows is a write through a shared memory map that is not flushed y
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 import threading
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 from mpkgraph.frozen import dataclass
+from mpkgraph.io.forked import Forked
 from mpkgraph.io.source import open_source
 
 PathLike = str | os.PathLike[str]
@@ -209,50 +208,25 @@ class _HashThread:
 
 
 class _HashProcess:
-    """A forked child that sends the hash through a pipe and ends."""
+    """A child that sends the hash and ends."""
 
-    def __init__(self, pid: int, pipe: int) -> None:
-        self._pid: int | None = pid
-        self._pipe = pipe
+    def __init__(self, child: Forked) -> None:
+        self._child = child
 
     @classmethod
     def start(cls, path: PathLike, stamp: FileStamp) -> _HashProcess | None:
         """None when no process can be made."""
-        try:
-            read_end, write_end = os.pipe()
-        except OSError:
-            return None
-        try:
-            with warnings.catch_warnings():
-                # Python warns of threads; there are none but those of numpy, which the child
-                # does not use.
-                warnings.simplefilter("ignore", DeprecationWarning)
-                pid = os.fork()
-        except OSError:
-            os.close(read_end)
-            os.close(write_end)
-            return None
-        if pid == 0:
-            try:
-                os.close(read_end)
-                os.write(write_end, (file_sha256(path, stamp, lambda: False) or "").encode())
-            finally:
-                os._exit(0)
-        os.close(write_end)
-        return cls(pid, read_end)
+
+        def send(pipe: int) -> None:
+            os.write(pipe, (file_sha256(path, stamp, lambda: False) or "").encode())
+
+        child = Forked.start(send)
+        return None if child is None else cls(child)
 
     def result(self) -> str | None:
-        sha256 = os.read(self._pipe, SHA256_DIGITS).decode()
+        sha256 = os.read(self._child.pipe, SHA256_DIGITS).decode()
         self.close()
         return sha256 if len(sha256) == SHA256_DIGITS else None
 
     def close(self) -> None:
-        if self._pid is not None:
-            pid, self._pid = self._pid, None
-            os.close(self._pipe)
-            import signal  # which takes longer than most second commands' answers
-
-            with contextlib.suppress(OSError):
-                # It may have ended, but its number is not given away before it is waited for.
-                os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
+        self._child.close()

@@ -77,8 +77,11 @@ class KeyKinds:
         self._kinds = CodeTable()
         self._kinds_of_long = CodeTable()
 
-    def find(self, text: BlockText, colons: Positions) -> Kinds:
-        """The kind of the key before each colon. Raises IrregularError where there is none."""
+    def find(self, text: BlockText, colons: Positions) -> tuple[Kinds, Positions]:
+        """The kind of the key before each colon, and where it begins.
+
+        Raises IrregularError where there is none.
+        """
 
         def new(position: int) -> int:
             kind = _kind_before(text, int(colons[position]))
@@ -88,20 +91,21 @@ class KeyKinds:
             return _kind_before(text, int(colons[long[position]]))
 
         # A word that was met is the end of a key, or all of it and what precedes it.
-        kinds = self._kinds.codes(text.words(-WORD_BYTES)[colons], new).astype(np.uint8)
+        codes = self._kinds.codes(text.words(-WORD_BYTES)[colons], new)
         words = text.words(-2 * WORD_BYTES)[colons]
-        long = (kinds == _LONG).nonzero()[0]
-        kinds[long] = self._kinds_of_long.codes(words.take(long), new_long)
-        words &= _MASKS[1].take(kinds)
-        words ^= _WORDS[1].take(kinds)
+        long = (codes.astype(np.uint8) == _LONG).nonzero()[0]
+        codes[long] = self._kinds_of_long.codes(words.take(long), new_long)
+        words &= _MASKS[1].take(codes)
+        words ^= _WORDS[1].take(codes)
         if words.any():
             raise IrregularError
+        kinds = codes.astype(np.uint8)
         for kind in _LONGEST:
             words = text.words(-3 * WORD_BYTES)[colons.compress(kinds == kind)]
             words &= _MASKS[2, kind]
             if (words != _WORDS[2, kind]).any():
                 raise IrregularError
-        return kinds
+        return kinds, colons - _KEY_LENGTHS.take(codes)
 
 
 _KINDS = {key.encode(): kind for kind, key in enumerate(KEYS)}
@@ -140,10 +144,10 @@ class Members:
         colons = text.colons()
         if not len(colons):
             raise IrregularError
-        kinds = key_kinds.find(text, colons)
+        kinds, keys = key_kinds.find(text, colons)
         self.starts = colons + 1
         self._sort(kinds)
-        self._join(colons - _KEY_LENGTHS.take(kinds), kinds >= _NUM_TASK_KEYS)
+        self._join(keys, kinds >= _NUM_TASK_KEYS)
 
     def rows(self, first: str, last: str) -> Positions:
         """The members with keys that follow each other in KEYS, by key and then as they come."""

@@ -13,9 +13,8 @@ import pickle
 import signal
 import sys
 import threading
-import warnings
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +23,7 @@ from mpkgraph.frozen import dataclass
 from mpkgraph.io.arrays import RecordArray
 from mpkgraph.io.blocks import learn_layout
 from mpkgraph.io.columns import ExtraTable, LayoutTable, TaskColumnsBuilder
+from mpkgraph.io.forked import Forked
 from mpkgraph.io.scan import GUESS_BYTES, guess_cut, skip_space
 from mpkgraph.io.templates import TASK_HOLES
 from mpkgraph.io.window import Window
@@ -154,30 +154,16 @@ def _guess_cut(source: _RangeSource, begin: int) -> int | None:
 
 
 class _Child:
-    """A forked process that reads from the cut on."""
+    """A process that reads from the cut on."""
 
-    def __init__(self, pid: int, pipe: BinaryIO) -> None:
-        self._pid = pid
-        self._pipe = pipe
-        self._running = True
+    def __init__(self, process: Forked) -> None:
+        self._process = process
 
     @classmethod
     def start(cls, document: GraphDocument, cut: int) -> _Child | None:
         """None when no process can be made."""
-        read_end, write_end = os.pipe()
-        try:
-            with warnings.catch_warnings():
-                # Python warns of threads; numpy's own know how to deal with a fork.
-                warnings.simplefilter("ignore", DeprecationWarning)
-                pid = os.fork()
-        except OSError:
-            os.close(read_end)
-            os.close(write_end)
-            return None
-        if pid == 0:
-            _run_child(document, cut, write_end)
-        os.close(write_end)
-        return cls(pid, os.fdopen(read_end, "rb", buffering=0))
+        process = Forked.start(lambda pipe: _send_rest(document, cut, pipe))
+        return None if process is None else cls(process)
 
     def receive(self, document: GraphDocument) -> _Header | None:
         """Appends the child's columns; None, and nothing appended, when it failed."""
@@ -226,40 +212,30 @@ class _Child:
 
     def _fill(self, view: memoryview) -> None:
         while len(view):
-            count = self._pipe.readinto(view)  # type: ignore[attr-defined]
+            count = os.readv(self._process.pipe, [view])
             if not count:
                 raise EOFError
             view = view[count:]
 
     def stop(self) -> None:
-        """Ends the child, if it has not ended, and forgets it."""
-        if self._running:
-            self._running = False
-            self._pipe.close()
-            os.kill(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
+        """Ends the process, if it has not ended."""
+        self._process.close()
 
 
-def _run_child(document: GraphDocument, cut: int, write_end: int) -> None:
-    """Never returns. Sends a size of 0 when anything is wrong: the parent finds out what."""
-    status = 1
+def _send_rest(document: GraphDocument, cut: int, pipe: int) -> None:
+    """Sends a size of 0 when anything is wrong: the parent finds out what."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _enlarge(pipe)
     try:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        with os.fdopen(write_end, "wb", buffering=0) as pipe:
-            _enlarge(pipe)
-            try:
-                header, columns = _read_rest(document, cut)
-            except BaseException:
-                pipe.write(bytes(8))
-                raise
-            data = pickle.dumps(header, pickle.HIGHEST_PROTOCOL)
-            _write(pipe, len(data).to_bytes(8, "little") + data)
-            for column in columns:
-                if len(column):
-                    _write(pipe, column.data.cast("B"))
-        status = 0
-    finally:
-        os._exit(status)
+        header, columns = _read_rest(document, cut)
+    except BaseException:
+        os.write(pipe, bytes(8))
+        raise
+    data = pickle.dumps(header, pickle.HIGHEST_PROTOCOL)
+    _write(pipe, len(data).to_bytes(8, "little") + data)
+    for column in columns:
+        if len(column):
+            _write(pipe, column.data.cast("B"))
 
 
 def _read_rest(document: GraphDocument, cut: int) -> tuple[_Header, list[Any]]:
@@ -282,7 +258,7 @@ def _read_rest(document: GraphDocument, cut: int) -> tuple[_Header, list[Any]]:
     return header, list(columns.values())
 
 
-def _enlarge(pipe: BinaryIO) -> None:
+def _enlarge(pipe: int) -> None:
     try:
         import fcntl
 
@@ -291,7 +267,7 @@ def _enlarge(pipe: BinaryIO) -> None:
         pass
 
 
-def _write(pipe: BinaryIO, data: bytes | memoryview) -> None:
+def _write(pipe: int, data: bytes | memoryview) -> None:
     view = memoryview(data)
     while view:
-        view = view[pipe.write(view) :]
+        view = view[os.write(pipe, view) :]

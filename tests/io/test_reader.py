@@ -474,7 +474,7 @@ def test_interrupted_child_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(KeyboardInterrupt):
         read(tmp_path, goldens.get(FORK).graph_bytes(), processes=2, progress=interrupt)
     with pytest.raises(ProcessLookupError):
-        os.kill(started[0]._pid, 0)
+        os.kill(started[0]._process.pid, 0)
 
 
 def test_processes_must_be_positive(tmp_path: Path) -> None:
