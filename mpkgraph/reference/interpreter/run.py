@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -23,6 +24,20 @@ from mpkgraph.reference.interpreter.unknown import Unexecuted, unexecuted
 
 CAUGHT = (MpkGraphError, OutsideError, RuntimeError, IndexError, ValueError, KeyError)
 """What a function raises at memory, shapes or numbers that make no sense."""
+
+
+class Watch(Protocol):
+    """Looks at a run while it runs."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it has seen enough: the run ends."""
+
+    def before(self, position: int, plan: OperatorPlan, box: Box) -> None:
+        """Tasks of the rank at `position` are about to run."""
+
+    def after(self, position: int, plan: OperatorPlan, box: Box) -> None:
+        """They have run, or failed."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +62,16 @@ def run_program(
     scheduler: Scheduler,
     *,
     skipped: Unexecuted | None = None,
+    watch: Watch | None = None,
 ) -> RunResult:
     """Run all ranks once on their memories, in the scheduler's order.
 
     `skipped` are operators that are passed over; None: those without a function, and what hangs
-    on them.
+    on them. `watch` is told of every call, and may end the run.
     """
     if skipped is None:
         skipped = unexecuted(program)
-    return _Runner(program, memories, scheduler, skipped).run()
+    return _Runner(program, memories, scheduler, skipped, watch).run()
 
 
 class _Runner:
@@ -65,11 +81,13 @@ class _Runner:
         memories: Sequence[RankMemory],
         scheduler: Scheduler,
         skipped: Unexecuted,
+        watch: Watch | None,
     ) -> None:
         self.program = program
         self.memories = memories
         self.scheduler = scheduler
         self.skipped = skipped
+        self.watch = watch
         self.calls = CallMaker(program, memories)
         self.log = FaultLog()
         self.num_calls = 0
@@ -84,6 +102,8 @@ class _Runner:
         for step in steps(counters, self.scheduler):
             order += step
             self._step(step)
+            if self.watch is not None and self.watch.is_done:
+                break
         places = np.full(len(tasks), -1, dtype=np.int64)
         places[order] = np.arange(len(order))
         return RunResult(
@@ -128,12 +148,16 @@ class _Runner:
 
     def _call(self, position: int, plan: OperatorPlan, box: Box) -> None:
         self.num_calls += 1
+        if self.watch is not None:
+            self.watch.before(position, plan, box)
         try:
             if plan.function is not None:
                 plan.function.run(self.calls.call(position, plan, box))
         except CAUGHT as error:
             text = str(error).strip().partition("\n")[0] or type(error).__name__
             self._fault("failed", position, plan, box, None, text)
+        if self.watch is not None:
+            self.watch.after(position, plan, box)
         for name in self._written(position, plan):
             for memory in self.memories if plan.effects_reach_peers else [self.memories[position]]:
                 buffer = memory.buffers.get(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,7 +45,16 @@ class Reference:
         return frozenset(bad)
 
 
-def run_whole(program: Program, memories: Sequence[RankMemory], skipped: Unexecuted) -> Reference:
+AfterLayer = Callable[[int, OperatorPlan, Sequence[RankMemory]], None]
+"""Is told of each layer that has run: position of the rank, layer, memories of all ranks."""
+
+
+def run_whole(
+    program: Program,
+    memories: Sequence[RankMemory],
+    skipped: Unexecuted,
+    after_layer: AfterLayer | None = None,
+) -> Reference:
     """Run every layer once on whole tensors, in memories that hold inputs.
 
     Ranks go layer by layer, so that what one puts into another's memory is there in time.
@@ -56,6 +65,8 @@ def run_whole(program: Program, memories: Sequence[RankMemory], skipped: Unexecu
         for position, order in enumerate(orders):
             if place < len(order):
                 _layer(program, reference, position, order[place], skipped)
+                if after_layer is not None:
+                    after_layer(position, order[place], memories)
     return reference
 
 

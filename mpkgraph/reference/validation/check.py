@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -28,6 +29,7 @@ from mpkgraph.reference.validation.blame import Blame, Wrong, blame
 from mpkgraph.reference.validation.compare import compare, mismatches, size_of
 from mpkgraph.reference.validation.error_map import MAX_MAPPED, TaskErrors, task_errors
 from mpkgraph.reference.validation.limits import GivenLimits, Limits, default_limits
+from mpkgraph.reference.validation.origin import origin
 from mpkgraph.reference.validation.result import RunOutcome, TensorVerdict, Unchecked
 
 MAX_FINDINGS = 3
@@ -105,7 +107,17 @@ class Checker:
         result = run_program(self.program, memories, scheduler, skipped=self.skipped)
         seconds = time.perf_counter() - start
         self.last = memories
-        return self.verdict(result, memories, expected, schedule, seconds)
+        outcome = self.verdict(result, memories, expected, schedule, seconds)
+        if outcome.blame is None or expected.given:
+            return outcome
+        began = origin(self.program, self.initial, result, self.skipped, self._limits)
+        if began is None or (began.is_told_by(outcome.blame) and not began.inputs):
+            return outcome
+        operators = {began.operator}
+        findings = self._related(began.rank, began.tensor, operators)
+        known = {x.fingerprint for x in outcome.blame.findings}
+        findings = tuple(x for x in findings if x.fingerprint not in known)
+        return replace(outcome, origin=began, findings=findings)
 
     def verdict(
         self,
@@ -231,7 +243,7 @@ class Checker:
         name: str,
         plan: OperatorPlan,
         right: Any,
-        pages: BoolArray | None,
+        pages: BoolArray | None = None,
     ) -> Limits:
         shape = self.program.ranks[position].shapes[name]
         reduction = max(
@@ -257,7 +269,8 @@ class Checker:
 
     def _blame(self, result: RunResult, wrong: Wrong) -> Blame:
         found = blame(self.program, result, wrong)
-        return replace(found, findings=self._related(found))
+        operators = {found.operator, found.intended_operator} - {None}
+        return replace(found, findings=self._related(found.rank, found.tensor, operators))
 
     def _wrong(
         self,
@@ -293,17 +306,18 @@ class Checker:
             ],
         )
 
-    def _related(self, found: Blame) -> tuple[Finding, ...]:
-        """Findings of the blamed operator or tensor, the closest and worst first."""
-        operators = {found.operator, found.intended_operator} - {None}
+    def _related(
+        self, rank: int, tensor: str, operators: AbstractSet[int | None]
+    ) -> tuple[Finding, ...]:
+        """Findings of operators or a tensor to blame, the closest and worst first."""
 
         def distance(finding: Finding) -> int | None:
             where = finding.location
             names = (where.tensor or "").split("+")
             witnesses = {x.operator for x in finding.witness}
-            if where.rank != found.rank and where.operator not in operators:
+            if where.rank != rank and where.operator not in operators:
                 return None
-            is_here, is_it = where.operator in operators, found.tensor in names
+            is_here, is_it = where.operator in operators, tensor in names
             if is_here and is_it:
                 return 0
             if is_here or witnesses & operators:

@@ -14,6 +14,7 @@ from mpkgraph.reference.validation.blame import Blame
 from mpkgraph.reference.validation.compare import Difference
 from mpkgraph.reference.validation.error_map import TaskErrors
 from mpkgraph.reference.validation.limits import Limits
+from mpkgraph.reference.validation.origin import Origin
 
 SCHEMA = "mpkgraph-run/1"
 
@@ -83,7 +84,10 @@ class RunOutcome:
     task_errors: tuple[TaskErrors, ...] = ()
     """Of each wrong tensor the tasks behind its wrong elements; the blamed tensor first."""
     findings: tuple[Finding, ...] = ()
-    """What static verify says of a hang or fault, where no tensor is to blame."""
+    """What static verify says of a hang or fault, where no tensor is to blame, or of the origin
+    besides what it says of the blame."""
+    origin: Origin | None = None
+    """The first wrong result on the way to the blamed tensor."""
 
     @property
     def wrong(self) -> tuple[TensorVerdict, ...]:
@@ -103,6 +107,7 @@ class RunOutcome:
             "faults": [x.to_json() for x in self.faults],
             "hang": None if self.hang is None else self.hang.to_json(),
             "blame": None if self.blame is None else self.blame.to_json(),
+            "origin": None if self.origin is None else self.origin.to_json(),
             "findings": [x.to_json() for x in self.findings],
             "tensors": [x.to_json() for x in self.verdicts],
             "unchecked": [x.to_json() for x in self.unchecked],

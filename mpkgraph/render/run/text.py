@@ -9,6 +9,7 @@ from mpkgraph.analysis.verify.finding import Finding
 from mpkgraph.reference.interpreter.faults import TEXT, Fault
 from mpkgraph.reference.interpreter.unknown import Skipped
 from mpkgraph.reference.validation.blame import Blame
+from mpkgraph.reference.validation.origin import Origin
 from mpkgraph.reference.validation.result import (
     Replayed,
     RunOutcome,
@@ -69,6 +70,9 @@ def summary(report: RunReport) -> str:
 
 
 def _what(outcome: RunOutcome) -> str:
+    if outcome.origin is not None:
+        began = outcome.origin
+        return printable(f"{began.tensor} is wrong by {began.operator_name}")
     if outcome.blame is not None:
         blame = outcome.blame
         behind = f" by {blame.operator_name}" if blame.operator_name else ""
@@ -103,6 +107,9 @@ def _outcome(out: TextWriter, outcome: RunOutcome) -> None:
         _fault(out, fault)
     if outcome.blame is not None:
         _blame(out, outcome, outcome.blame)
+        if outcome.origin is not None:
+            _origin(out, outcome.origin)
+            _findings(out, outcome.findings)
     elif outcome.findings:
         _findings(out, outcome.findings)
     _tensors(out, outcome)
@@ -163,6 +170,29 @@ def _blame(out: TextWriter, outcome: RunOutcome, blame: Blame) -> None:
     rows += list(_behind(blame))
     out.fields([(label, value) for label, value in rows if value], indent=6)
     _findings(out, blame.findings)
+
+
+def _origin(out: TextWriter, began: Origin) -> None:
+    rank = f"rank {began.rank}, " if began.rank else ""
+    task = f"task {began.task.task_id} ({began.operator_name} {began.task.grid_position})"
+    head = out.style(f"began with: {rank}{printable(task)}", **BAD)
+    out.line(f"    {head}, number {began.place:,} of this order")
+    share = f"{began.num_wrong:,} of {began.num_elements:,} elements"
+    if began.is_unwritten:
+        wrote = f"{began.tensor}: the last task of its operator, and nobody wrote {share}"
+    else:
+        wrote = f"{began.tensor}: {share} of its tile are wrong"
+    rows: list[tuple[str, object]] = [("wrote", printable(wrote))]
+    for read in began.inputs:
+        by = f"operator {read.meant_index} {read.meant} should have written"
+        last = "nobody has yet"
+        if read.found_index is not None and read.found_index != read.meant_index:
+            last = f"operator {read.found_index} {read.found} was the last who did"
+        elif read.found_index is not None:
+            last = "it has written a part, or something else"
+        wrong = f"{read.num_wrong:,} of {read.num_elements:,} elements"
+        rows.append(("read", printable(f"{read.tensor}: {wrong} are not what {by}; {last}")))
+    out.fields(rows, indent=6)
 
 
 def _behind(blame: Blame) -> Iterator[tuple[str, object]]:
