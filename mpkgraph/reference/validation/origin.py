@@ -81,6 +81,8 @@ class Origin:
     is_unwritten: bool
     """Whether all tasks of the operator have run, and these elements are what they were before."""
     inputs: tuple[WrongInput, ...]
+    site: str | None = None
+    """The user's line."""
 
     def is_told_by(self, blame: Blame) -> bool:
         """Whether it is the blamed operator and tensor."""
@@ -101,6 +103,7 @@ class Origin:
             "num_wrong": self.num_wrong,
             "num_elements": self.num_elements,
             "is_unwritten": self.is_unwritten,
+            "site": self.site,
             "inputs": [x.to_json() for x in self.inputs],
         }
 
@@ -273,6 +276,8 @@ class _Watch:
         is_unwritten: bool,
     ) -> None:
         rank = self.program.ranks[position]
+        layer, record = rank.context.layer(plan.operator), rank.record
+        site = None if layer is None or record is None else record.call_site(layer.where)
         self.found = Origin(
             rank=rank.rank,
             tensor=name,
@@ -284,6 +289,7 @@ class _Watch:
             num_elements=int(wrong.numel()),
             is_unwritten=is_unwritten,
             inputs=() if is_unwritten else self._inputs,
+            site=None if site is None else str(site),
         )
 
     def _wrong_inputs(self, position: int, plan: OperatorPlan, box: Box) -> list[WrongInput]:

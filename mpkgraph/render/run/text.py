@@ -179,10 +179,14 @@ def _origin(out: TextWriter, began: Origin) -> None:
     out.line(f"    {head}, number {began.place:,} of this order")
     share = f"{began.num_wrong:,} of {began.num_elements:,} elements"
     if began.is_unwritten:
-        wrote = f"{began.tensor}: the last task of its operator, and nobody wrote {share}"
+        wrote = f"{began.tensor}: its operator is done, and no task wrote {share}, which are wrong"
     else:
         wrote = f"{began.tensor}: {share} of its tile are wrong"
-    rows: list[tuple[str, object]] = [("wrote", printable(wrote))]
+    place = f" at {began.site}" if began.site else ""
+    rows: list[tuple[str, object]] = [
+        ("part of", printable(f"operator {began.operator} {began.operator_name}{place}")),
+        ("wrote", printable(wrote)),
+    ]
     for read in began.inputs:
         by = f"operator {read.meant_index} {read.meant} should have written"
         last = "nobody has yet"
