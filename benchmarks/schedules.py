@@ -144,7 +144,7 @@ def _run_once(case: str) -> dict[str, Any]:
         schedules=LARGE_SCHEDULES if is_large else SCHEDULES,
         seeds=SEEDS[:1] if is_large else SEEDS,
         supply_meta=True,
-        map_errors=False,
+        is_brief=True,
     )
     # Inputs and right values are the same for all orders, those of replayed hazards too
     validation = Validation(case, contexts, options)

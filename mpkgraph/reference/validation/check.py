@@ -76,10 +76,11 @@ class Checker:
     findings: Callable[[], Sequence[Finding]] = tuple
     """What static verify says; asked for when something is wrong."""
     expected: Expected | None = None
-    max_mapped: int = MAX_MAPPED
-    """Elements of a wrong tensor whose errors are mapped to tasks, but for the blamed one."""
+    is_brief: bool = False
+    """Map the errors of the blamed tensor alone to tasks, and trace the first wrong run alone."""
     last: Sequence[RankMemory] = ()
     """Memories of the last run."""
+    _is_traced: bool = False
 
     @property
     def skipped(self) -> Unexecuted:
@@ -108,8 +109,9 @@ class Checker:
         seconds = time.perf_counter() - start
         self.last = memories
         outcome = self.verdict(result, memories, expected, schedule, seconds)
-        if outcome.blame is None or expected.given:
+        if outcome.blame is None or expected.given or (self.is_brief and self._is_traced):
             return outcome
+        self._is_traced = True
         began = origin(self.program, self.initial, result, self.skipped, self._limits)
         if began is None or (began.is_told_by(outcome.blame) and not began.inputs):
             return outcome
@@ -136,7 +138,7 @@ class Checker:
         first = self._first_wrong(verdicts)
         errors: list[TaskErrors] = []
         for verdict in sorted((x for x in verdicts if not x.passes), key=lambda x: x is not first):
-            if verdict is not first and math.prod(verdict.shape) > self.max_mapped:
+            if verdict is not first and (self.is_brief or math.prod(verdict.shape) > MAX_MAPPED):
                 errors.append(TaskErrors.unmapped(verdict.rank, verdict.name))
                 continue
             wrong = self._wrong(verdict, memories, expected)

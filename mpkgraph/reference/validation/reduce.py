@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from mpkgraph.analysis.verify.subjects import context_of
 from mpkgraph.errors import MpkGraphError, UsageError
 from mpkgraph.io.atomic import atomic_file
 from mpkgraph.model.record import (
+    RECORD_DATA_TYPES,
     BlockGraph,
     LayerCall,
     LogEntry,
@@ -26,6 +28,7 @@ from mpkgraph.model.record import (
 from mpkgraph.pipeline.replay import recorded_target, replay
 from mpkgraph.pipeline.script_text import script_text
 from mpkgraph.planner.plan import plan
+from mpkgraph.reference.interpreter.element_types import TORCH_NAMES
 from mpkgraph.reference.validation.validate import RunOptions, validate
 
 SCHEMA = "mpkgraph-reduced/1"
@@ -169,14 +172,20 @@ def _run_target(contexts: Sequence[Any]) -> Target | None:
         outcome = next((x.outcome for x in report.replays if x.is_shown), None)
     if outcome is None:
         return None
+    if outcome.origin is not None:
+        began = outcome.origin
+        return Target(None, "wrong", _task_type(contexts, began.rank, began.operator))
     if outcome.blame is not None:
         return Target(None, "wrong", outcome.blame.task_type)
     if outcome.hang is not None:
         return Target(None, "hang")
     fault = outcome.faults[0]
-    rank = next(x for x in contexts if x.graph.rank == fault.rank)
-    operator = rank.operators[fault.operator]
-    return Target(None, fault.kind, rank.catalog.task_type_name(operator.task_type))
+    return Target(None, fault.kind, _task_type(contexts, fault.rank, fault.operator))
+
+
+def _task_type(contexts: Sequence[Any], number: int, operator: int) -> str:
+    rank = next(x for x in contexts if x.graph.rank == number)
+    return str(rank.catalog.task_type_name(rank.operators[operator].task_type))
 
 
 class _Reducer:
@@ -270,15 +279,51 @@ def with_fewer_ranks(record: PipelineRecord) -> Iterator[PipelineRecord]:
 
 
 def without_layers(record: PipelineRecord) -> Iterator[PipelineRecord]:
-    """Halves of the layers dropped, then quarters, down to single ones."""
+    """Halves of the layers dropped, then quarters, down to single ones.
+
+    What they wrote for others is then given, should it not do without.
+    """
     places = [i for i, x in enumerate(record.log) if isinstance(x, (LayerCall, BlockGraph))]
     size = len(places) // 2
     while size >= 1:
         for start in range(0, len(places), size):
             dropped = set(places[start : start + size])
             if len(dropped) < len(places):
-                yield _cleaned(record, [x for i, x in enumerate(record.log) if i not in dropped])
+                kept = [x for i, x in enumerate(record.log) if i not in dropped]
+                yield _cleaned(record, kept)
+                names = _used([record.log[x] for x in sorted(dropped)])
+                given = _with_given(record, kept, names)
+                if given is not None:
+                    yield given
         size //= 2
+
+
+def _with_given(
+    record: PipelineRecord, log: Sequence[LogEntry], tensors: AbstractSet[int | None]
+) -> PipelineRecord | None:
+    """Those of these tensors that the pipeline makes attached by the caller; None for none."""
+    types: dict[int, str] = {}
+    entries: list[LogEntry] = []
+    for entry in log:
+        if isinstance(entry, TensorCall) and entry.op == "new_tensor" and entry.tensor in tensors:
+            name = TORCH_NAMES.get(RECORD_DATA_TYPES.get(entry.dtype, entry.dtype))
+            if name is not None and entry.io_category == "cuda_tensor":
+                types[entry.tensor] = name
+                entry = dataclasses.replace(  # noqa: PLW2901
+                    entry, op="attach_input", io_category=None
+                )
+        entries.append(entry)
+    if not types:
+        return None
+    changed = tuple(
+        dataclasses.replace(
+            x, kind="attach_input", io_category=None, torch_dtype=x.torch_dtype or types[x.id]
+        )
+        if x.id in types
+        else x
+        for x in record.tensors
+    )
+    return _cleaned(dataclasses.replace(record, tensors=changed), entries)
 
 
 def without_tensors(record: PipelineRecord) -> Iterator[PipelineRecord]:

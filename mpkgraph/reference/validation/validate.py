@@ -21,7 +21,6 @@ from mpkgraph.reference.interpreter.program import Program
 from mpkgraph.reference.threads import spans_instead_of_operations
 from mpkgraph.reference.validation.check import Checker, Expected
 from mpkgraph.reference.validation.conflicts import conflicting_pairs
-from mpkgraph.reference.validation.error_map import MAX_MAPPED
 from mpkgraph.reference.validation.limits import GivenLimits
 from mpkgraph.reference.validation.replay import HAZARDS, find_findings, replay
 from mpkgraph.reference.validation.result import Replayed, RunOutcome, RunReport
@@ -68,8 +67,9 @@ class RunOptions:
     max_orders: int = MAX_ORDERS
     supply_meta: bool = False
     """Make up meta tensors that the pipeline lacks, which a GPU would crash at."""
-    map_errors: bool = True
-    """Map the errors of all wrong tensors to tasks, for the page of a run; else of the first."""
+    is_brief: bool = False
+    """Map the errors of the blamed tensor alone to tasks, and trace the first wrong run alone: for
+    many orders of large pipelines."""
 
 
 @dataclass
@@ -107,7 +107,7 @@ class Validation:
             limits=options.limits,
             given_names=kept,
             findings=lambda: self.findings,
-            max_mapped=MAX_MAPPED if options.map_errors else 0,
+            is_brief=options.is_brief,
         )
         if options.right:
             self._expect_given(checker)

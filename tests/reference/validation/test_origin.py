@@ -6,8 +6,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from mpkgraph.analysis.verify.report import Pipeline  # noqa: E402
 from mpkgraph.pipeline import TensorSpec  # noqa: E402
 from mpkgraph.pipeline.kernel import PersistentKernel  # noqa: E402
+from mpkgraph.reference.validation.reduce import reduce_pipeline  # noqa: E402
 from mpkgraph.reference.validation.validate import RunOptions, validate  # noqa: E402
 from tests.reference.running import contexts, planned  # noqa: E402
 
@@ -76,3 +78,11 @@ def test_who_read_too_early():
 def test_a_right_run_has_no_origin():
     report = validate(contexts("bad/war_buffer_reuse-cc90"), RunOptions(schedules=["batched"]))
     assert report.outcomes[0].origin is None
+
+
+def test_layers_before_the_wrong_one_are_reduced_away(tmp_path):
+    """What they wrote for it is given instead."""
+    pipeline = Pipeline("stack", (_stack(1),))
+    reduced = reduce_pipeline(pipeline, tmp_path / "small.py")
+    assert reduced.after.layers == 1
+    assert reduced.script.count("_layer(") == 1
