@@ -144,7 +144,8 @@ def _run_once(case: str) -> dict[str, Any]:
         schedules=LARGE_SCHEDULES if is_large else SCHEDULES,
         seeds=SEEDS[:1] if is_large else SEEDS,
         supply_meta=True,
-        is_brief=True,
+        maps_all=False,
+        traces_all=False,
     )
     # Inputs and right values are the same for all orders, those of replayed hazards too
     validation = Validation(case, contexts, options)

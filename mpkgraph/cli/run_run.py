@@ -47,7 +47,8 @@ def run_pipelines(request: VerifyRequest, run: RunRequest, output: Output) -> in
     pipelines = list(sources.pipelines())
     if run.reduce is not None:
         return _reduce(pipelines, run, request, output)
-    validations = [_validation(x, run, request, sources) for x in pipelines]
+    maps_all = request.html is not None or output.form == "json"
+    validations = [_validation(x, run, request, sources, maps_all=maps_all) for x in pipelines]
     if len(validations) > 1 and run.save is not None:
         raise UsageError("--save is for one graph", remedy="Name that one alone")
     reports = [x.report() for x in validations]
@@ -111,11 +112,17 @@ def limits_of(run: RunRequest) -> GivenLimits:
 
 
 def _validation(
-    pipeline: Pipeline, run: RunRequest, request: VerifyRequest, sources: SourceReader
+    pipeline: Pipeline,
+    run: RunRequest,
+    request: VerifyRequest,
+    sources: SourceReader,
+    *,
+    maps_all: bool,
 ) -> Validation:
     from mpkgraph.reference.validation.validate import Validation
 
     options = _options(pipeline, run, request, sources)
+    options = dataclasses.replace(options, maps_all=maps_all)
     return Validation(pipeline.name, pipeline.ranks, options)
 
 

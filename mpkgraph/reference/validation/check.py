@@ -76,8 +76,10 @@ class Checker:
     findings: Callable[[], Sequence[Finding]] = tuple
     """What static verify says; asked for when something is wrong."""
     expected: Expected | None = None
-    is_brief: bool = False
-    """Map the errors of the blamed tensor alone to tasks, and trace the first wrong run alone."""
+    maps_all: bool = True
+    """Map the errors of all wrong tensors to tasks, not of the blamed one alone."""
+    traces_all: bool = True
+    """Say of all wrong runs where they began, not of the first alone."""
     last: Sequence[RankMemory] = ()
     """Memories of the last run."""
     _is_traced: bool = False
@@ -109,7 +111,7 @@ class Checker:
         seconds = time.perf_counter() - start
         self.last = memories
         outcome = self.verdict(result, memories, expected, schedule, seconds)
-        if outcome.blame is None or expected.given or (self.is_brief and self._is_traced):
+        if outcome.blame is None or expected.given or (self._is_traced and not self.traces_all):
             return outcome
         self._is_traced = True
         began = origin(self.program, self.initial, result, self.skipped, self._limits)
@@ -138,7 +140,9 @@ class Checker:
         first = self._first_wrong(verdicts)
         errors: list[TaskErrors] = []
         for verdict in sorted((x for x in verdicts if not x.passes), key=lambda x: x is not first):
-            if verdict is not first and (self.is_brief or math.prod(verdict.shape) > MAX_MAPPED):
+            if verdict is not first and (
+                not self.maps_all or math.prod(verdict.shape) > MAX_MAPPED
+            ):
                 errors.append(TaskErrors.unmapped(verdict.rank, verdict.name))
                 continue
             wrong = self._wrong(verdict, memories, expected)

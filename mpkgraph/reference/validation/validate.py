@@ -67,9 +67,10 @@ class RunOptions:
     max_orders: int = MAX_ORDERS
     supply_meta: bool = False
     """Make up meta tensors that the pipeline lacks, which a GPU would crash at."""
-    is_brief: bool = False
-    """Map the errors of the blamed tensor alone to tasks, and trace the first wrong run alone: for
-    many orders of large pipelines."""
+    maps_all: bool = True
+    """Map the errors of all wrong tensors to tasks, which JSON and the page of a run have."""
+    traces_all: bool = True
+    """Say of all wrong runs where they began, not of the first alone."""
 
 
 @dataclass
@@ -107,7 +108,8 @@ class Validation:
             limits=options.limits,
             given_names=kept,
             findings=lambda: self.findings,
-            is_brief=options.is_brief,
+            maps_all=options.maps_all,
+            traces_all=options.traces_all,
         )
         if options.right:
             self._expect_given(checker)
