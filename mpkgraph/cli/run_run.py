@@ -139,7 +139,7 @@ def _options(
     text = run.reference if run.against is None else run.against
     if run.reference is not None and run.against is not None:
         raise UsageError("--reference and --against can't go together")
-    right, right_words = right_of(pipeline, text, given, request.sources)
+    right, right_words = right_of(pipeline, text, given, request.sources, sources.functions)
     seeds = run.seed or (0,)
     return RunOptions(
         schedules=run.schedule or (AUTO,),

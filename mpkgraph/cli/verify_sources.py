@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -36,6 +36,8 @@ class SourceReader:
         self.notes: list[str] = []
         self.late_errors: list[str] = []
         """How scripts failed after they had compiled; among the notes too."""
+        self.functions: dict[str, Callable[..., Any]] = {}
+        """Of the scripts that were run, by name."""
         self._executes = executes
         self._tensors: dict[int, Any] = {}
         self._options = VerifyOptions(
@@ -150,6 +152,7 @@ class SourceReader:
         result = compiled(sources, options, show_traceback=request.traceback)
         self.notes += result.notes
         self.late_errors += result.late_errors
+        self.functions |= result.functions
         if executor is not None:
             for item in result.compiled:
                 before = executor.before.get(id(item.record), {})

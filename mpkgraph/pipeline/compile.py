@@ -160,7 +160,7 @@ def _compile_script(source: str | Callable[..., Any], options: CompileOptions) -
         result = run_script(source, options.arguments, target, script_options)
     compiled = tuple(_as_named(_placed(x, options), options) for x in result.compiled)
     refused = [f"the script went on after compile() was refused: {x}" for x in result.refused]
-    return CompileResult(compiled, (*result.notes, *refused), result.late_errors)
+    return CompileResult(compiled, (*result.notes, *refused), result.late_errors, result.functions)
 
 
 def _placed(compiled: Compiled, options: CompileOptions) -> Compiled:

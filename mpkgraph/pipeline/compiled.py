@@ -82,6 +82,8 @@ class CompileResult:
     notes: tuple[str, ...] = ()
     late_errors: tuple[str, ...] = ()
     """How scripts failed after they had compiled; among the notes too."""
+    functions: Mapping[str, Callable[..., Any]] = field(default_factory=dict, repr=False)
+    """Of a script those that it has at its end, by name."""
 
     def __repr__(self) -> str:
         return f"<CompileResult: {', '.join(map(repr, self.compiled)) or 'nothing compiled'}>"

@@ -89,6 +89,8 @@ class ScriptResult:
     """Refusals of compile() that the script caught and went on from."""
     late_errors: tuple[str, ...] = ()
     """How the script failed after it had compiled; among the notes too."""
+    functions: Mapping[str, Callable[..., Any]] = field(default_factory=dict, repr=False)
+    """Of a script those that it has at its end, by name."""
 
 
 def run_script(
@@ -105,12 +107,13 @@ def run_script(
     """
     script = Path(path)
     source = read_script(script)
+    functions: dict[str, Callable[..., Any]] = {}
 
     def run(_session: Session, _kernel: type[PersistentKernel]) -> None:
-        run_as_main(script, source)
+        run_as_main(script, source, functions)
 
     origin = {"script": shown(script), "options": list(args)}
-    return _run_ranks(
+    result = _run_ranks(
         run,
         target or Target(),
         options or ScriptOptions(),
@@ -118,6 +121,7 @@ def run_script(
         argv=[str(path), *args],
         import_folder=script.absolute().parent,
     )
+    return dataclasses.replace(result, functions=functions)
 
 
 def run_function(
@@ -164,12 +168,22 @@ def run_function(
 def reference_function(name: str, target: Target | None = None) -> Callable[..., Any]:
     """A function of the user's by `module:function` or `file.py:function`, to be called later.
 
-    Its module may import Mirage, which then is the stand-in. Raises UsageError when there is none.
+    Its module may import Mirage, which then is the stand-in. Raises UsageError when there is none,
+    or its module fails.
     """
     named = UserFunction.named(name)
     session = Session(target=target or Target(), emit=frozenset())
     with standin(session, import_folder=named.folder, argv=[named.module]):
-        return named.load()
+        try:
+            return named.load()
+        except MpkGraphError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise UsageError(
+                f"its file fails when it is loaded: {type(error).__name__}: {error}",
+                where=name,
+                remedy="Keep the function in a file that does nothing else",
+            ) from error
 
 
 Run = Callable[[Session, type[PersistentKernel]], None]

@@ -42,15 +42,20 @@ def read_script(script: Path) -> bytes:
         ) from error
 
 
-def run_as_main(script: Path, source: bytes) -> None:
-    """As Python runs a file: a fresh module `__main__`."""
+def run_as_main(script: Path, source: bytes, functions: dict[str, Callable[..., Any]]) -> None:
+    """As Python runs a file: a fresh module `__main__`. Leaves its functions, by name."""
     file = str(script.absolute())
     module = types.ModuleType("__main__")
     module.__file__ = file
     vars(module)["__builtins__"] = __builtins__
     sys.modules["__main__"] = module
     code = compile(source, file, "exec", dont_inherit=True)
-    exec(code, vars(module))  # noqa: S102  running the user's script is what this is for
+    try:
+        exec(code, vars(module))  # noqa: S102  running the user's script is what this is for
+    finally:  # scripts end by sys.exit
+        functions |= {
+            key: item for key, item in vars(module).items() if isinstance(item, types.FunctionType)
+        }
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def run_source(request: ChildRequest, mirage: Any, recording: Recording, target:
     if not is_function(request.source):
         script = Path(request.source)
         sys.argv = [request.source, *request.arguments]
-        run_as_main(script, read_script(script))
+        run_as_main(script, read_script(script), {})
         return
     named = UserFunction.named(request.source)
     sys.argv = [named.module]

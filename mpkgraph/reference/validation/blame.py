@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from mpkgraph.analysis.csr import IntArray
 from mpkgraph.analysis.verify.finding import Finding, TaskRef
 from mpkgraph.model.operator import Grid, InputMap
 from mpkgraph.reference.interpreter.memory import TensorShape
@@ -118,6 +120,12 @@ class Blame:
         }
 
 
+def _next(starts: IntArray, start: int, size: int) -> int:
+    """Where the cell that begins at `start` ends."""
+    place = int(np.searchsorted(starts, start, side="right"))
+    return int(starts[place]) if place < len(starts) else size
+
+
 @dataclass(frozen=True)
 class Wrong:
     """One wrong tensor of one rank."""
@@ -155,6 +163,7 @@ class _Blamer:
 
     def blame(self) -> Blame:
         owners = last_writers(self.program, self.result, self.wrong.position, self.wrong.shape)
+        self.outside = self.flat & (owners == NOBODY)
         concerned = owners[self.flat]
         found, counts = torch.unique(concerned, return_counts=True)
         per_task = dict(zip(found.tolist(), counts.tolist(), strict=True))
@@ -239,6 +248,34 @@ class _Blamer:
             heat_map=self._heat_map(plan, slot),
         )
 
+    def _uncovered(
+        self, cells: AbstractSet[tuple[int, int]], tile: Sequence[int], errors: Any
+    ) -> dict[tuple[int, int], tuple[float, float]]:
+        """Wrong elements that no task's tile has, as cells between tiles and behind the last."""
+        places = torch.nonzero(self.outside).ravel()
+        if not len(places):
+            return {}
+        dims, stride = self.wrong.shape.dims, self.wrong.shape.strides[-2]
+        starts: list[IntArray] = []
+        for axis, size in enumerate(dims[-2:]):
+            known = {x[axis] for x in cells}
+            ends = {x + tile[axis] for x in known if x + tile[axis] < size}
+            starts.append(np.array(sorted(known | ends), dtype=np.int64))
+        # Of more than two dims the others are drawn on top of each other, as tiles are
+        rows = places.numpy() // stride % dims[-2]
+        columns = places.numpy() % stride
+        found: dict[tuple[int, int], tuple[float, float]] = {}
+        numbers = errors[places].numpy()
+        row_cells = starts[0][np.searchsorted(starts[0], rows, side="right") - 1]
+        column_cells = starts[1][np.searchsorted(starts[1], columns, side="right") - 1]
+        for row, column in {*zip(row_cells.tolist(), column_cells.tolist(), strict=True)}:
+            mine = (row_cells == row) & (column_cells == column)
+            height = _next(starts[0], row, dims[-2]) - row
+            width = _next(starts[1], column, dims[-1]) - column
+            share = min(1.0, float(mine.sum()) / (height * width))
+            found[row, column] = share, float(numbers[mine].max())
+        return {key: value for key, value in found.items() if key not in cells}
+
     def _name(self, operator: int) -> str:
         return self.rank.name(self.rank.plans[operator].operator)
 
@@ -269,6 +306,7 @@ class _Blamer:
             cells[row, column] = max(known[0], share), max(known[1], worst)
         if not cells:
             return None
+        cells |= self._uncovered(cells.keys(), layout.dims[-2:], errors)
         rows = sorted({row for row, _ in cells})
         columns = sorted({column for _, column in cells})
         wrong_cells = np.full((len(rows), len(columns)), np.nan)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from mpkgraph.reference.validation.stored import load_ranks
 
 FILE_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 Right = Mapping[str, Any]
+NO_FUNCTIONS: Mapping[str, Callable[..., Any]] = MappingProxyType({})
 
 
 def given_of(
@@ -73,15 +75,22 @@ def given_of(
 
 
 def right_of(
-    pipeline: Pipeline, text: str | None, given: Sequence[Given], sources: Sequence[str]
+    pipeline: Pipeline,
+    text: str | None,
+    given: Sequence[Given],
+    sources: Sequence[str],
+    functions: Mapping[str, Callable[..., Any]] = NO_FUNCTIONS,
 ) -> tuple[list[Right], str | None]:
-    """Right values by position of the rank, and in words where they are from."""
+    """Right values by position of the rank, and in words where they are from.
+
+    `functions` are those of scripts that were run: they are not run again for one of them.
+    """
     if text is None:
         return [], None
     ranks = [x.graph.rank for x in pipeline.ranks]
     if Path(text).exists() or text.endswith(FILE_SUFFIXES):
         return [_outputs(x) for x in load_ranks(text, ranks)], text
-    function = _function(text, sources)
+    function = functions.get(text) or _function(text, sources, functions)
     return [_called(function, pipeline, i, given, text) for i in range(len(ranks))], text
 
 
@@ -123,7 +132,9 @@ def _called(
     return result
 
 
-def _function(text: str, sources: Sequence[str]) -> Callable[..., Any]:
+def _function(
+    text: str, sources: Sequence[str], functions: Mapping[str, Callable[..., Any]]
+) -> Callable[..., Any]:
     """`file.py:function`, `module:function`, or a function of the only script."""
     from mpkgraph.pipeline.script import reference_function
 
@@ -133,6 +144,11 @@ def _function(text: str, sources: Sequence[str]) -> Callable[..., Any]:
             raise UsageError(
                 f"{text!r} is neither a file nor a function",
                 remedy="Give .safetensors, .pt, a directory of --save, or file.py:function",
+            )
+        if functions:
+            raise UsageError(
+                f"{scripts.pop()} has no function {text!r}",
+                remedy=f"It has {', '.join(sorted(functions))}",
             )
         text = f"{scripts.pop()}:{text}"
     return reference_function(text)
