@@ -148,6 +148,7 @@ def _options(
         num_schedulers=request.schedulers,
         given=given,
         source=f"{words} (seed {seeds[0]})" if "made up" in words else words,
+        files=[x for x in (run.inputs, text) if x is not None],
         right=right,
         right_source=right_words,
         only_right=run.against is not None,

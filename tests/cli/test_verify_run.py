@@ -114,6 +114,49 @@ def test_a_reference_of_ones_own(script, capsys, tmp_path):
     assert "no tensor is called 'nothing'" in capsys.readouterr().err
 
 
+def test_a_script_is_not_run_again_for_its_reference(tmp_path, capsys):
+    """Its check needs what was executed, and it may ask for no `if __name__`."""
+    path = tmp_path / "flat.py"
+    text = SCRIPT.replace("GRID", "8").replace('if __name__ == "__main__":\n    main()', "main()")
+    path.write_text(text, encoding="utf-8")
+    code, report = _json(capsys, str(path), "--run", "--reference", "expected")
+    assert (code, report["against"], report["notes"]) == (0, "expected", [])
+    assert run(["verify", str(path), "--run", "--reference", "expect"]) == 2
+    assert "It has expected, main" in capsys.readouterr().err
+    # As another pipeline's it has to be loaded, and its check fails
+    other = tmp_path / "other.py"
+    other.write_text(text, encoding="utf-8")
+    assert run(["verify", str(path), "--run", "--reference", f"{other}:expected"]) == 2
+    assert "AssertionError: the layer is wrong" in capsys.readouterr().err
+
+
+def test_columns_that_no_task_has_are_drawn(script, capsys):
+    _, report = _json(capsys, script(grid=6), "--run", "--schedule", "batched")
+    drawn = report["runs"][0]["blame"]["heat_map"]
+    assert drawn["column_starts"] == [0, 85, 170, 255, 340, 425, 510]
+    assert drawn["error"] == [[0.0] * 6 + ["Infinity"]]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "not what torch.save writes"),
+        (b"hello", "not what torch.save writes"),
+        (None, "run code"),
+    ],
+)
+def test_why_a_file_is_no_tensors(content, said, script, tmp_path, capsys):
+    path = tmp_path / "odd.pt"
+    if content is None:
+        torch.save({"x": print}, path)
+    else:
+        path.write_bytes(content)
+    assert run(["verify", script(), "--run", "--inputs", str(path)]) == 3
+    error = capsys.readouterr().err
+    assert said in error
+    assert "weights_only" not in error
+
+
 def test_tensors_are_saved_and_compared(script, capsys, tmp_path):
     pytest.importorskip("safetensors")
     path, one, other = script(), str(tmp_path / "one"), str(tmp_path / "other")
@@ -128,6 +171,9 @@ def test_tensors_are_saved_and_compared(script, capsys, tmp_path):
     assert run(["verify", path, "--run", *options]) == 0
     assert run(["verify", one, "--against", other]) == 0
     assert run(["verify", path, "--inputs", one, "--against", one]) == 0
+    assert "another graph" not in capsys.readouterr().out
+    _, report = _json(capsys, script(grid=4, name="four.py"), "--run", "--inputs", one)
+    assert any("saved of another graph" in x for x in report["notes"])
     from safetensors.torch import load_file, save_file
 
     file = tmp_path / "other" / "tensors_rank0.safetensors"

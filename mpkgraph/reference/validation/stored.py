@@ -84,6 +84,18 @@ def load_manifest(folder: str) -> Mapping[str, Any]:
     return found
 
 
+def of_other_graphs(path: str, hashes: Mapping[int, str]) -> str | None:
+    """What is to be said of a folder whose tensors are of other graphs than these (by rank)."""
+    if not Path(path).is_dir() or not is_saved(path):
+        return None
+    for entry in load_manifest(path)["ranks"]:
+        mine = hashes.get(int(entry.get("rank", -1))) if isinstance(entry, dict) else None
+        if mine is not None and entry.get("graph_sha256") != mine:
+            other = str(entry.get("graph_sha256"))[:16]
+            return f"{path}: saved of another graph, {other}, not of {mine[:16]}"
+    return None
+
+
 def load_ranks(path: str, ranks: Sequence[int]) -> list[Mapping[str, Any]]:
     """Tensors by name for each rank: of a folder each rank's file, of a file the same for all.
 
@@ -117,14 +129,12 @@ def load_tensors(path: str) -> Mapping[str, Any]:
         if path.endswith(".safetensors"):
             loaded: Any = _safetensors().load_file(path)
         else:
-            import torch
-
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
+            loaded = _load_pickled(path)
     except MissingDependencyError:
         raise
     except Exception as error:
         raise GraphReadError(
-            f"can't be read as tensors: {str(error).partition(chr(10))[0]}",
+            f"can't be read as tensors: {_reason(error)}",
             where=path,
             remedy="Give .safetensors, or .pt with a dict of tensors",
         ) from error
@@ -144,3 +154,23 @@ def _safetensors() -> Any:
             remedy="Install it: pip install 'mpkgraph[torch]'",
         ) from error
     return module
+
+
+def _load_pickled(path: str) -> Any:
+    import warnings
+
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of how it was pickled: it loads, or it is refused
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _reason(error: Exception) -> str:
+    """Why a file can't be read, without torch's advice to read it in a way that runs its code."""
+    text = str(error).partition("\n")[0].strip()
+    if "Weights only load failed" in text:
+        return "it holds other objects than tensors, and to load those can run code"
+    if isinstance(error, (KeyError, EOFError)) or not text:
+        return "it is not what torch.save writes"
+    return text

@@ -24,6 +24,7 @@ from mpkgraph.reference.validation.conflicts import conflicting_pairs
 from mpkgraph.reference.validation.limits import GivenLimits
 from mpkgraph.reference.validation.replay import HAZARDS, find_findings, replay
 from mpkgraph.reference.validation.result import Replayed, RunOutcome, RunReport
+from mpkgraph.reference.validation.stored import of_other_graphs
 
 AUTO = "auto"
 EXHAUSTIVE = "exhaustive"
@@ -59,6 +60,8 @@ class RunOptions:
     right: Sequence[Mapping[str, Any]] = ()
     """By position of the rank right values of some tensors, instead of whole layers'."""
     right_source: str | None = None
+    files: Sequence[str] = ()
+    """Where given tensors and right values are from, as the user named it."""
     only_right: bool = False
     """Compare nothing but the tensors in `right`."""
     limits: GivenLimits = field(default_factory=GivenLimits)
@@ -148,9 +151,12 @@ class Validation:
         whole = self.checker.expected
         self.reference = () if whole is None else whole.memories
         skipped = self.checker.skipped
+        hashes = {x.rank: graph_sha256(x.context.graph) for x in self.program.ranks}
+        others = [of_other_graphs(x, hashes) for x in self.options.files]
+        self.notes += [x for x in others if x is not None]
         return RunReport(
             name=self.name,
-            graph_hashes={x.rank: graph_sha256(x.context.graph) for x in self.program.ranks},
+            graph_hashes=hashes,
             seed=self.options.seeds[0] if self.options.seeds else 0,
             source=self.options.source or "made up",
             against=self.options.right_source or "whole layers",
