@@ -16,7 +16,7 @@ import torch
 
 from mpkgraph.analysis.execution.schedulers import hurrying
 from mpkgraph.analysis.verify.finding import TaskRef
-from mpkgraph.reference.interpreter.buffer import Buffer, OutsideError
+from mpkgraph.reference.interpreter.buffer import Buffer, OutsideError, reach
 from mpkgraph.reference.interpreter.initial import Initial
 from mpkgraph.reference.interpreter.memory import RankMemory
 from mpkgraph.reference.interpreter.operators import Box, OperatorPlan, SlotPlan
@@ -349,8 +349,8 @@ def _tile(
         view = buffer.view(layout.dims, layout.strides, int(slot.offsets[box.first]))
     except OutsideError:
         return None
-    inside = buffer.is_inside(layout.dims, layout.strides, int(slot.offsets[box.first]))
-    return view if inside else None
+    low, high = reach(layout.dims, layout.strides, int(slot.offsets[box.first]), buffer.itemsize)
+    return view if low >= 0 and high <= buffer.num_bytes else None
 
 
 def _same_bits(value: Any, other: Any) -> Any:
