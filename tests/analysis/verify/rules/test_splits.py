@@ -111,6 +111,17 @@ def test_remainder_of_what_is_only_read():
     assert finding.remedy.endswith("nearest to 8: 4")
 
 
+def test_tasks_that_write_more_results_than_they_find():
+    def build(kernel):
+        logits = attach(kernel, "logits", 1, 128)
+        value, index = attach(kernel, "value", 1, 16), attach(kernel, "index", 1, 16, dtype="int64")
+        kernel.argmax_partial_layer(logits, (value, index), (8, 1, 1), block(kernel))
+
+    finding = next(x for x in found(build) if "out0.tile[1] == 1" in x.message)
+    assert finding.rule.code == "MPK110"
+    assert "a task finds one maximum a row; out0.tile[1] is 2" in finding.message
+
+
 def test_more_blocks_than_elements():
     finding = only(lambda kernel: norm(kernel, rows=8, grid=16))
     assert finding.rule.code == "MPK102"

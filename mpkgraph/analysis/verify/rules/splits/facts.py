@@ -70,10 +70,10 @@ class Problem:
     slot: int
     text: str
     remedy: str
+    count: int
     elements: tuple[tuple[int, int], ...] | None = None
     witness: int = 0
     """Position of a task among the operator's that shows it."""
-    count: int = 1
     count_of: str = "tasks"
     severity_here: Severity | None = None
 
