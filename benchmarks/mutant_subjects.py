@@ -34,6 +34,8 @@ TESTS = (
     "tests/views",
     "tests/io/test_record.py",
     "tests/cli/test_verify.py",
+    "tests/cli/test_compile.py",
+    "tests/test_api.py",
     "tests/test_verify_api.py",
 )
 """What pytest collects; of these a mutant gets the tests that run its line."""
