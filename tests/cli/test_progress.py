@@ -17,10 +17,15 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def terminal(monkeypatch):
-    stream = Terminal()
-    monkeypatch.setattr(sys, "stderr", stream)
-    monkeypatch.setenv("TERM", "xterm")
-    return stream
+    """A function that puts one in place of the stream that pytest captures in a test."""
+
+    def put() -> Terminal:
+        stream = Terminal()
+        monkeypatch.setattr(sys, "stderr", stream)
+        monkeypatch.setenv("TERM", "xterm")
+        return stream
+
+    return put
 
 
 def test_no_bar_without_a_terminal(monkeypatch, capsys):
@@ -32,33 +37,37 @@ def test_no_bar_without_a_terminal(monkeypatch, capsys):
 
 
 def test_a_bar_that_is_not_wanted(terminal):
+    stream = terminal()
     with loading.progress_bar(enabled=False) as update:
         assert update is None
-    assert not terminal.getvalue()
+    assert not stream.getvalue()
 
 
 def test_a_quick_reading_shows_no_bar(terminal):
+    stream = terminal()
     with loading.progress_bar(enabled=True) as update:
         update(1 << 20, 2 << 20)
-    assert not terminal.getvalue()
+    assert not stream.getvalue()
 
 
 @pytest.mark.parametrize("total", [4 << 20, None])
 def test_a_bar_that_is_drawn_and_removed(terminal, monkeypatch, total):
+    stream = terminal()
     monkeypatch.setattr(loading, "PROGRESS_DELAY_S", 0.0)
     with loading.progress_bar(enabled=True) as update:
         update(1 << 20, total)
-        drawn = terminal.getvalue()
+        drawn = stream.getvalue()
         assert "reading" in drawn
         update(4 << 20, total)
-        assert len(terminal.getvalue()) > len(drawn)
-    assert terminal.getvalue().endswith("\x1b[2K") or "\x1b[?25h" in terminal.getvalue()
+        assert len(stream.getvalue()) > len(drawn)
+    assert stream.getvalue().endswith("\x1b[2K") or "\x1b[?25h" in stream.getvalue()
 
 
 def test_points_of_a_sweep_are_counted_in_one_line(terminal):
+    stream = terminal()
     with sweep_run._progress() as tell:
         tell(1, 4, 0)
         tell(4, 4, 2)
-    assert terminal.getvalue() == (
+    assert stream.getvalue() == (
         "\r1 of 4 points\x1b[K\r4 of 4 points, 2 not planned\x1b[K\r\x1b[K"
     )
