@@ -312,6 +312,20 @@ def test_new_memory_that_no_layer_writes():
     assert finding.message.endswith("no layer writes the tensor")
 
 
+def test_new_memory_whose_rows_are_one():
+    """A stride of 0 leaves no box to tell, only bytes."""
+
+    def build(kernel):
+        rows = kernel.new_tensor(dims=(8, 512), strides=(0, 1), name="rows")
+        w, y = attach(kernel, "w", 512), attach(kernel, "y", 8, 512)
+        kernel.rmsnorm_layer(rows, w, y, (8, 1, 1), block(kernel))
+
+    (finding,) = found(built(build))
+    assert finding.rule.code == "MPK210"
+    assert finding.location.elements is None
+    assert finding.location.byte_range == (0, 1024)
+
+
 # -- Real graphs --
 
 DEEPSEEK = {("MPK208", "error"), ("MPK202", "error"), ("MPK202", "warning")}
