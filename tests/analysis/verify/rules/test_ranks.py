@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mpkgraph.analysis.verify.context import VerifyContext
+from mpkgraph.analysis.verify.run import verify
 from tests.analysis.verify.rules.mutated import (
     add_events,
     codes,
@@ -81,6 +82,18 @@ def test_a_trigger_of_the_event_that_ends_the_runtime(both, number):
     assert codes(got) == (["MPK601", "MPK602"] if number == 0 else ["MPK602", "MPK601"])
     (finding,) = (x for x in got if x.rule.code == "MPK601")
     assert (finding.location.rank, finding.witness[0].task_id) == (number, task)
+
+
+@pytest.mark.parametrize("stride", [0, -4096])
+def test_a_put_into_planes_of_no_stride(both, stride):
+    """There is no plane to look at then; the file is odd, and no reason to fail."""
+    layouts = tuple(
+        replace(x, strides=(stride, *x.strides[1:])) if x.base_ptr == "buffer" else x
+        for x in both[0].graph.layouts
+    )
+    assert layouts != both[0].graph.layouts
+    changed = with_graph(both[0], replace(both[0].graph, layouts=layouts))
+    assert verify([changed, both[1]], select=["hazards"]).rules
 
 
 def test_an_event_that_needs_another_number_of_puts(both):
