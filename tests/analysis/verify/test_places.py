@@ -16,6 +16,7 @@ from mpkgraph.analysis.verify.rules.hazards.pairs import PairFinder
 from mpkgraph.analysis.verify.rules.hazards.places import Place, shared_place
 from mpkgraph.analysis.verify.run import verify
 from mpkgraph.errors import PipelineError, TooLargeError
+from mpkgraph.model.region import Region
 from mpkgraph.model.tile import TileLayout
 from tests.analysis.verify.oracle import Oracle, built, tile_bytes
 from tests.analysis.verify.random_pipelines import random_pipeline
@@ -75,7 +76,9 @@ def test_bytes_that_nothing_wrote_were_not_written():
             }
             slot = operator.slots[where.slot]
             assert {low, high - 1} <= missing
-            assert box_bytes(where.elements, slot.strides) <= missing
+            told_bytes = box_bytes(where.elements, slot.strides)
+            assert told_bytes
+            assert told_bytes <= missing
             # The witness reads some of it
             task = context.graph.slots(finding.witness[0].task_id)[where.slot]
             assert tile_bytes(task) & missing
@@ -112,6 +115,15 @@ def test_boxes_that_two_tiles_share(tiles, tensors, elements):
     place = shared_place(accesses[0], 2, accesses[1], 2)
     assert place.byte_range == (min(common), max(common) + 1)
     assert place.elements == elements
+
+
+def test_of_bytes_in_two_rows_the_first_row_is_told():
+    access = an_access((4, 6), (6, 1), 0, (4, 6))
+    access.use.slot.strides = (6, 1)
+    place = places.region_place(access, (Region(6, ((12, 1),)), Region(40, ((2, 1),))))
+    assert place == Place((6, 18), ((0, 1), (3, 6)))
+    cut = places.region_place(access, (Region(7, ((3, 1),)),))
+    assert cut == Place((7, 10), None)
 
 
 def test_how_a_place_is_told():
