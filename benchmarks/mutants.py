@@ -179,6 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--folder", type=Path, default=KEPT, help="where outcomes are kept")
     parser.add_argument("--again", action="store_true", help="try what survived once more")
     parser.add_argument("--list", action="store_true", help="print what survived, and stop")
+    parser.add_argument("--table", action="store_true", help="try nothing, only make the table")
     parser.add_argument("--write-docs", action="store_true", help=f"write the table in {PAGE.name}")
     given = parser.parse_args(arguments)
     folder = given.folder.resolve()
@@ -199,7 +200,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     drawn = []
     try:
         for module in modules:
-            drawn.append(draw(module, 0 if given.again else given.count, given.seed))
+            is_drawn = not (given.again or given.table)
+            drawn.append(draw(module, given.count if is_drawn else 0, given.seed))
             wanted = _survivors(journal, module) if given.again else drawn[-1].mutants
             for mutant in wanted:
                 if not given.again and mutant.key in journal.last:
