@@ -21,6 +21,28 @@ BY_REASON: dict[str, tuple[tuple[str, str, str], ...]] = {
             "MAX_BLOCK = 1 << 21",
             "MAX_BLOCK = 1 // 21",
         ),
+        ("mpkgraph.analysis.verify.placement", "MAX_CLOCKS = 1 << 27", "MAX_CLOCKS = 1 << 28"),
+        (
+            "mpkgraph.analysis.verify.rules.splits.facts",
+            "if len(self._found) >= REMEMBERED:",
+            "if len(self._found) is REMEMBERED:",
+        ),
+        (
+            "mpkgraph.analysis.verify.rules.splits.relations",
+            "@lru_cache(maxsize=256)",
+            "@lru_cache(maxsize= 255)",
+        ),
+        ("mpkgraph.model.overlap", "MAX_PAIRS = 1 << 26", "MAX_PAIRS = 2 << 26"),
+        (
+            "mpkgraph.model.intersect",
+            "done = int(ends[start - 1]) if start else 0",
+            "done = int(ends[start - 1]) if start else 1",
+        ),
+        (
+            "mpkgraph.analysis.verify.rules.hazards.pairs",
+            "done = int(ends[start - 1]) if start else 0",
+            "done = int(ends[start - 1]) if not start else 0",
+        ),
     ),
     "all edges into a branch come from its fork": (
         (
@@ -133,6 +155,80 @@ BY_REASON: dict[str, tuple[tuple[str, str, str], ...]] = {
             "mpkgraph.analysis.verify.happens_before",
             "kept = np.flatnonzero(waited_on & resolved)",
             "kept = np.flatnonzero(waited_on * resolved)",
+        ),
+    ),
+    "a number that grows by one meets its limit": (
+        (
+            "mpkgraph.analysis.verify.happens_before",
+            "while len(chains) < _MAX_CHAINS and len(path) > 1:",
+            "while len(chains) != _MAX_CHAINS and len(path) > 1:",
+        ),
+    ),
+    "task ids begin at 2": (
+        ("mpkgraph.planner.emission", "if (ids < 0).any():", "if (ids < 1).any():"),
+        ("mpkgraph.planner.emission", "if (ids < 0).any():", "if (ids <= 0).any():"),
+    ),
+    "any negative number means none": (
+        (
+            "mpkgraph.planner.warnings",
+            "layer_of = np.full(order.num_tasks + 1, -1, dtype=np.int64)",
+            "layer_of = np.full(order.num_tasks + 1, - 2, dtype=np.int64)",
+        ),
+    ),
+    "no number beyond an extent divides it": (
+        (
+            "mpkgraph.analysis.verify.rules.resources.kernels",
+            "for parts in range(1, extent + 1)",
+            "for parts in range(1, extent + 2)",
+        ),
+    ),
+    "of one name the first is the last": (
+        (
+            "mpkgraph.analysis.verify.layer_facts",
+            "return REGISTERED_TASKS[names[0]] if len(names) == 1 else None",
+            "return REGISTERED_TASKS[names[ -1]] if len(names) == 1 else None",
+        ),
+        (
+            "mpkgraph.model.operator",
+            "return int(self.owners(np.array([task_id], dtype=np.int64))[0])",
+            "return int(self.owners(np.array([task_id], dtype=np.int64))[ -1])",
+        ),
+    ),
+    "what is not a valid range is bad whatever is counted in it": (
+        (
+            "mpkgraph.analysis.verify.rules.structure.ranges",
+            "inside = np.where(valid, last, 0) - np.where(valid, first, 0)",
+            "inside = np.where(valid, last, 1) - np.where(valid, first, 0)",
+        ),
+        (
+            "mpkgraph.analysis.verify.rules.structure.ranges",
+            "inside = np.where(valid, last, 0) - np.where(valid, first, 0)",
+            "inside = np.where(valid, last, 0) - np.where(valid, first, 1)",
+        ),
+    ),
+    "distinct ranks are at most as many as graphs": (
+        (
+            "mpkgraph.analysis.verify.planned",
+            "if len({x.graph.rank for x in ranks}) < len(ranks):",
+            "if len({x.graph.rank for x in ranks}) is not len(ranks):",
+        ),
+    ),
+    "cells that do not overlap are in one order by start and by end": (
+        (
+            "mpkgraph.model.coverage",
+            "spans = spans[np.lexsort((spans[:, axis, 0], *others))]",
+            "spans = spans[np.lexsort((spans[:, axis, 1], *others))]",
+        ),
+    ),
+    "one more pass over what is merged already": (("mpkgraph.model.byteset", "break", "continue"),),
+    "runs are joined and sorted afterwards whichever way they are listed": (
+        ("mpkgraph.model.byteset", "if stride >= int(stops[-1]):", "if stride >= int(stops[- 0]):"),
+    ),
+    "every type that a kernel takes has a size": (
+        (
+            "mpkgraph.analysis.verify.rules.resources.types",
+            "sizes = [context.catalog.data_type_size(numbers[x]) or 0 for x in wanted]",
+            "sizes = [context.catalog.data_type_size(numbers[x]) or 1 for x in wanted]",
         ),
     ),
 }

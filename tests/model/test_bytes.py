@@ -120,6 +120,22 @@ def test_what_two_tiles_share_that_are_not_nested(offset):
     assert sorted(found) == sorted(touched[0] & touched[1])
 
 
+@pytest.mark.parametrize("offset", range(-12, 13))
+@pytest.mark.parametrize("dims", [(4,), (2, 3), (0,)])
+def test_the_first_byte_that_two_tiles_share(offset, dims):
+    """Of one that is nested and one that is not, whichever comes first."""
+    irregular = Tile("x", 6, TileLayout((2, 3), (4, 5), 2))
+    strides = (4, 5) if len(dims) == 2 else (1,)
+    other = Tile("x", 6 + offset, TileLayout(dims, strides, 2))
+    touched = [
+        {tile.offset + first + k for first in first_bytes(d, s, 2).values() for k in range(2)}
+        for tile, d, s in ((irregular, (2, 3), (4, 5)), (other, dims, strides))
+    ]
+    wanted = min(touched[0] & touched[1], default=None)
+    assert irregular.first_shared_byte(other) == wanted
+    assert other.first_shared_byte(irregular) == wanted
+
+
 @pytest.mark.parametrize(
     ("strides", "boxes"),
     [((4, 1), ["[0:1, 0:4]"]), ((3, 2), None), ((4, 0), None), ((-4, 1), None), ((4, -1), None)],
