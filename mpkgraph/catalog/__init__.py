@@ -118,10 +118,12 @@ class Catalog:
     def layer_kind(self, value: int) -> str:
         """Short lower-case name of a task type for people: `linear_hopper`, `rms_norm`.
 
-        >>> DEFAULT.layer_kind(151)
-        'linear_with_residual_hopper'
+        >>> DEFAULT.layer_kind(151), DEFAULT.layer_kind(4711)
+        ('linear_with_residual_hopper', 'task_4711')
         """
-        return self.task_type_name(value).removeprefix("TASK_").lower()
+        name = self.task_type_name(value)
+        # A number alone would be taken for an index
+        return (name.removeprefix("TASK_") if value in self.task_types else name).lower()
 
 
 _SHORT_NAMES = {row.name: row.short_name for row in DATA_TYPES}

@@ -38,6 +38,9 @@ MAX_QUESTIONS = 32
 """Questions whose tasks these are that are answered by a search; for more it pays to have a column
 over tasks."""
 
+MAX_LONE_OPERATORS = 32
+"""Operators whose slots are made for each alone: all slots take as long as those of some 200."""
+
 _MAGIC = b"MPKGOPER"
 _FACTS = "facts"
 _ORIGINS: tuple[Origin, ...] = ("recorded", "recovered")
@@ -255,7 +258,6 @@ class StoredOperators(OperatorSet):
     @cached_property
     def operators(self) -> tuple[Operator, ...]:
         """All of them."""
-        self.__dict__["_slots"] = self._all_slots()
         return tuple([self[index] for index in range(len(self))])
 
     def __len__(self) -> int:
@@ -268,6 +270,8 @@ class StoredOperators(OperatorSet):
         place = range(len(self))[index]
         operator = self._made.get(place)
         if operator is None:
+            if len(self._made) == MAX_LONE_OPERATORS:
+                self.__dict__["_slots"] = self._all_slots()
             operator = self._made[place] = self._operator(place)
         return operator
 
