@@ -267,9 +267,11 @@ class _GraphEvents(EventGraph):
             return len(self.outside_keys) > 0
         for name in ("dependent_events", "trigger_events"):
             event_ids: npt.NDArray[np.uint64] = getattr(self._graph.tasks, name)
-            away = event_ids.view(np.uint32)[_INDEX_HALF::2] >= self.num_local
+            halves = event_ids.view(np.uint32)
+            away = halves[_INDEX_HALF::2] >= self.num_local
             if not self.mirror:
-                away |= ids.event_ranks(event_ids) != self._graph.rank
+                ranks = halves[1 - _INDEX_HALF :: 2] & np.uint32(ids.EVENT_RANK_MASK)
+                away |= ranks != self._graph.rank
             if (event_ids[away] != np.uint64(ids.EVENT_INVALID_ID)).any():
                 return True
         return False

@@ -236,11 +236,12 @@ class _Between:
         following = np.full(self.events.num_nodes + 1, NO_NODE, dtype=np.int64)
         following[list(event_path[:-1])] = event_path[1:]
         found = self.events.tasks_along(following)
-        tasks: dict[int, list[int]] = {node: [] for node in event_path[:-1]}
-        nodes = self.events.dependents_of(found).tolist()
-        for task, node in zip(found.tolist(), nodes, strict=True):
-            tasks[node].append(task)
-        return list(tasks.values())
+        steps = np.zeros(self.events.num_nodes, dtype=np.int64)
+        steps[list(event_path[:-1])] = np.arange(len(event_path) - 1)
+        of_tasks = steps[self.events.dependents_of(found)]
+        tasks = found[np.argsort(of_tasks, kind="stable")].tolist()
+        ends = np.cumsum(np.bincount(of_tasks, minlength=len(event_path) - 1)).tolist()
+        return [tasks[start:end] for start, end in itertools.pairwise((0, *ends))]
 
     def _tasks_between(self, here: int, there: int) -> list[int]:
         waiting = self.events.waiting_tasks.row(here)
