@@ -204,6 +204,8 @@ def _blame(outcome: RunOutcome | None) -> dict[str, Any] | None:
     if outcome is None or outcome.blame is None:
         return None
     blame, began = outcome.blame, outcome.origin
+    if began is not None and began.follows(blame):
+        began = None
     findings = (*blame.findings, *outcome.findings)
     operators = {blame.operator, blame.intended_operator}
     if began is not None:

@@ -92,6 +92,12 @@ class Origin:
             blame.tensor,
         )
 
+    def follows(self, blame: Blame) -> bool:
+        """Whether it read what the blamed operator had written too late."""
+        return self.rank == blame.rank and any(
+            (x.tensor, x.found_index) == (blame.tensor, blame.operator) for x in self.inputs
+        )
+
     def to_json(self) -> dict[str, Any]:
         return {
             "rank": self.rank,

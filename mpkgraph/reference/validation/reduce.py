@@ -172,11 +172,11 @@ def _run_target(contexts: Sequence[Any]) -> Target | None:
         outcome = next((x.outcome for x in report.replays if x.is_shown), None)
     if outcome is None:
         return None
-    if outcome.origin is not None:
-        began = outcome.origin
+    blame, began = outcome.blame, outcome.origin
+    if blame is not None and began is not None and not began.follows(blame):
         return Target(None, "wrong", _task_type(contexts, began.rank, began.operator))
-    if outcome.blame is not None:
-        return Target(None, "wrong", outcome.blame.task_type)
+    if blame is not None:
+        return Target(None, "wrong", blame.task_type)
     if outcome.hang is not None:
         return Target(None, "hang")
     fault = outcome.faults[0]

@@ -70,11 +70,10 @@ def summary(report: RunReport) -> str:
 
 
 def _what(outcome: RunOutcome) -> str:
-    if outcome.origin is not None:
-        began = outcome.origin
+    blame, began = outcome.blame, outcome.origin
+    if blame is not None and began is not None and not began.follows(blame):
         return printable(f"{began.tensor} is wrong by {began.operator_name}")
-    if outcome.blame is not None:
-        blame = outcome.blame
+    if blame is not None:
         behind = f" by {blame.operator_name}" if blame.operator_name else ""
         return printable(f"{blame.tensor} is wrong{behind}")
     if outcome.hang is not None:

@@ -67,6 +67,13 @@ def test_who_read_too_late_and_who_had_overwritten():
     assert (read.tensor, read.meant_index, read.found_index) == ("x_a", 0, 3)
 
 
+def test_what_reads_a_wrong_writers_result_is_not_to_blame():
+    outcome = _failing(contexts("bad/waw_two_writers-cc90"), "reversed")
+    assert outcome.blame.tensor == "x_a"
+    assert outcome.origin.tensor == "x_c"
+    assert outcome.origin.follows(outcome.blame)
+
+
 def test_who_read_too_early():
     outcome = _failing(contexts("bad/hidden_output-cc90"), "reversed", supply_meta=True)
     read = outcome.origin.inputs[0]
