@@ -68,7 +68,7 @@ def test_who_read_too_late_and_who_had_overwritten():
 
 
 def test_what_reads_a_wrong_writers_result_is_not_to_blame():
-    outcome = _failing(contexts("bad/waw_two_writers-cc90"), "reversed")
+    outcome = _failing(contexts("bad/waw_two_writers-cc90"), "fifo")
     assert outcome.blame.tensor == "x_a"
     assert outcome.origin.tensor == "x_c"
     assert outcome.origin.follows(outcome.blame)
