@@ -124,6 +124,16 @@ def statement_lines(text: str, line: int) -> range:
     return found
 
 
+def body_lines(text: str, line: int) -> range:
+    """The lines of the function or class whose head is at a line; none elsewhere."""
+    head = statement_lines(text, line)
+    for node in ast.walk(ast.parse(text)):
+        is_named = isinstance(node, ast.FunctionDef | ast.ClassDef)
+        if is_named and node.lineno in head:
+            return range(node.body[0].lineno, (node.end_lineno or node.lineno) + 1)
+    return range(0)
+
+
 def _places(text: str) -> dict[tuple[int, int], list[tuple[str, int]]]:
     """Line and column to the changes there: an operator's name and its number of the change."""
     from cosmic_ray.ast import ast_nodes, get_ast

@@ -12,7 +12,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from benchmarks.mutant_draws import ROOT, path_of, statement_lines, text_of
+from benchmarks.mutant_draws import ROOT, body_lines, path_of, statement_lines, text_of
 from benchmarks.mutant_runs import OPTIONS, run_forked
 
 LONGEST_SECONDS = 8.0
@@ -56,7 +56,8 @@ class LineTests:
         imported = any(x in self.imported.get(module, ()) for x in changed)
         order = self._in_turns(of_line, changed)
         if imported:
-            # Of a constant or a signature: lines that mention it, then all that the module does
+            # Of a signature its body, of a constant lines that mention it; then the whole module
+            order += self._in_turns(of_line, body_lines(text, line))
             order += self._in_turns(of_line, _mentions(text, line))
             order += self._in_turns(of_line, of_line)
             order += self._of_package(module) if not order else []

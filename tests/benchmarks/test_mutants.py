@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.mutant_draws import Drawn, Mutant, statement_lines, text_of
+from benchmarks.mutant_draws import Drawn, Mutant, body_lines, statement_lines, text_of
 from benchmarks.mutant_equivalents import EQUIVALENTS
 from benchmarks.mutant_map import LineTests
 from benchmarks.mutant_runs import Change, all_functions, changed_functions
@@ -61,6 +61,8 @@ def test_lines_of_a_statement():
     assert list(statement_lines(text, 3)) == [1, 2, 3, 4]
     assert list(statement_lines(text, 5)) == [5]
     assert list(statement_lines(text, 7)) == [6, 7, 8]
+    assert list(body_lines(text, 3)) == [5, 6, 7, 8]
+    assert list(body_lines(text, 6)) == []
 
 
 def test_mutants_are_drawn_with_a_seed():
