@@ -236,7 +236,7 @@ def _publish(journal: Journal, drawn: Sequence[Drawn], given: argparse.Namespace
     from benchmarks.report import Table, markdown, print_table, write_between_marks
 
     columns = ("group", "modules", "mutants", "tried", "killed at first", "survived")
-    columns += ("of them equivalent", "killed by new tests", "of lines changed since", "left")
+    columns += ("of them equivalent", "killed later", "line is gone", "left")
     table = Table("By group", columns, tuple(rows_of(journal, drawn)))
     print_table(table)
     if given.write_docs:
