@@ -72,7 +72,7 @@ def test_several_ranks():
     assert len(mpkgraph.verify(graphs[::-1], select=["ranks"]).rules) > 0
     with pytest.raises(GraphReadError, match="two graphs of rank 0"):
         mpkgraph.verify([graphs[0], graphs[0]])
-    with pytest.raises(GraphReadError, match="no graph"):
+    with pytest.raises(UsageError, match="nothing is no pipeline"):
         mpkgraph.verify([])
 
 
