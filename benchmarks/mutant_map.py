@@ -8,7 +8,6 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +46,8 @@ class LineTests:
     def choose(self, module: str, line: int, budget: float, first: Sequence[str]) -> Chosen:
         """Tests of a line that take up to so many seconds together.
 
-        One of each test function comes before the second parameter of any; those in `first`, which
-        have just killed mutants of the module, come before all.
+        Test functions take turns; those in `first`, which have just killed mutants of the module,
+        come before all.
         """
         text = text_of(module)
         of_line = self.lines.get(module, {})
@@ -80,12 +79,15 @@ class LineTests:
         return self._in_turns({0: tests}, [0])
 
     def _in_turns(self, of_line: dict[int, list[str]], lines: Iterable[int]) -> list[str]:
-        """Tests of lines: of each function the shortest, then of each the next."""
-        functions: dict[str, list[str]] = {}
+        """Tests of lines: each function gets as much time, so that short ones run more often."""
+        functions: dict[str, float] = {}
+        places = {}
         tests = {test for line in lines for test in of_line.get(line, ())}
         for test in sorted(tests, key=lambda x: (self.seconds[x], x)):
-            functions.setdefault(test.partition("[")[0], []).append(test)
-        return [x for turn in zip_longest(*functions.values()) for x in turn if x is not None]
+            function = test.partition("[")[0]
+            functions[function] = functions.get(function, 0.0) + self.seconds[test]
+            places[test] = functions[function]
+        return sorted(places, key=lambda x: (places[x], x))
 
 
 def line_tests(path: Path, modules: Sequence[str], tests: Sequence[str]) -> LineTests:

@@ -85,6 +85,8 @@ def test_tests_of_a_line_take_turns():
     notes = LineTests(
         tests, {MODULE: {line: ["a[2]", "b", "a[1]"], line + 1: ["c"]}}, {MODULE: {1}}
     )
+    assert notes.choose(MODULE, line, 9.0, []).tests == ("a[1]", "a[2]", "b")
+    notes.seconds["a[2]"] = 2.5
     assert notes.choose(MODULE, line, 9.0, []).tests == ("a[1]", "b", "a[2]")
     assert notes.choose(MODULE, line, 0.5, ["b", "c"]).tests == ("b",)
     notes.left_out.add("b")
