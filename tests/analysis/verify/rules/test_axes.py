@@ -82,6 +82,15 @@ def _crossed(kernel: Any) -> None:
         splits.custom(kernel, "linear_swapAB_hopper", grid, slots)
 
 
+def _crosses_parts(kernel: Any) -> None:
+    """Tiles of two thirds of a fused tensor's rows."""
+    x, out = attach(kernel, "x", 8, 512), attach(kernel, "out", 8, 512)
+    parts = [attach(kernel, name, rows, 512) for name, rows in (("q", 256), ("k", 128), ("v", 128))]
+    qkv = kernel.fuse_tensors(parts, 0, 1, "qkv")
+    slots = [(x, WHOLE), (qkv, ROWS), (out, COLUMNS)]
+    splits.custom(kernel, "linear_swapAB_hopper", (2, 1, 1), slots)
+
+
 READ_AXES = {
     odd.fork_duplicate_edges_second,
     odd.two_outputs_diff_maps,
@@ -91,6 +100,7 @@ READ_AXES = {
 """What their kernels do hangs on the sizes of x and y."""
 CASES = [
     _crossed,
+    _crosses_parts,
     *(x for x in BAD if x not in READ_AXES),
     lambda kernel: splits.norm(kernel, grid=3),
     lambda kernel: splits.norm(kernel, grid=16),
