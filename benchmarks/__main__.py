@@ -29,9 +29,12 @@ class Benchmark:
 BENCHMARKS = {
     "reading": Benchmark(
         "reading",
-        "--sizes-mb 0.3 --layouts-mb 0.3 --rounds 1 --no-real --only mpkgraph json",
+        "--sizes-mb 0.3 --rounds 1 --no-real --only mpkgraph json",
         "--rounds 3",
         "--rounds 5 --full",
+    ),
+    "layouts": Benchmark(
+        "layouts", "--size-mb 0.3 --rounds 1 --only mpkgraph json", "--rounds 3", "--rounds 5"
     ),
     "commands": Benchmark(
         "commands", "--size-mb 0.5 --small-mb 0.3 --hidden 512 --rounds 1", "", "--rounds 5"

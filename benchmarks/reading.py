@@ -9,37 +9,18 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.generate import generate, spec_for_size
-from benchmarks.harness import (
-    ROOT,
-    Series,
-    Subject,
-    measure_in_turns,
-)
-from benchmarks.report import (
-    Table,
-    layouts_table,
-    print_table,
-    publish,
-    reading_table,
-)
-from benchmarks.subjects import (
-    layout_subjects,
-    missing_requirement,
-    reading_subjects,
-    title_of,
-)
-from benchmarks.text import COMPACT, Layout
+from benchmarks.harness import ROOT, measure_warm
+from benchmarks.report import Table, print_table, publish, reading_table
+from benchmarks.subjects import available, reading_subjects, title_of
 
 DEFAULT_SIZES_MB = (10.0, 100.0, 300.0)
 FULL_SIZE_MB = 1000.0
-LAYOUTS_SIZE_MB = 100.0
 DEFAULT_ROUNDS = 3
 REAL_GRAPH = (
     ROOT.parent / "shared/goldens/models/deepseek_v3-full-b1-cc100/task_graph_rank0.json.zst"
@@ -47,14 +28,6 @@ REAL_GRAPH = (
 """The largest graph of Mirage's own that a checkout may have beside it: 188 MB."""
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 PACKAGES = ("numpy", "orjson", "msgspec", "pysimdjson", "ijson", "duckdb")
-
-OTHER_LAYOUTS = {
-    "compact": COMPACT,
-    "indent 4": Layout(indent=4),
-    "other key order": Layout(key_order="shuffled"),
-    "CRLF": Layout(newline="\r\n"),
-    "another key order in every record": Layout(key_order="random"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +62,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=DEFAULT_ROUNDS)
     parser.add_argument("--no-real", action="store_true", help="leave the real graph out")
     parser.add_argument("--real", type=Path, default=REAL_GRAPH, help="a real graph, plain or .zst")
-    parser.add_argument(
-        "--layouts-mb",
-        type=float,
-        default=LAYOUTS_SIZE_MB,
-        help="size for the other layouts, 0 for none",
-    )
     parser.add_argument("--only", nargs="*", help="names of subjects (see --list)")
     parser.add_argument("--list", action="store_true", help="list the subjects and end")
     parser.add_argument(
@@ -109,34 +76,14 @@ def _measure_all(options: argparse.Namespace, folder: Path) -> Iterator[Table]:
         for subject in subjects:
             print(f"{subject.name:16} {title_of(subject)}")
         return
-    subjects, absent = _available(subjects, options.only)
+    subjects, absent = available(subjects, options.only)
     for item in _inputs(options, folder):
-        series = _measure(subjects, item.path, options.rounds)
+        series = measure_warm(subjects, item.path, options.rounds)
         table = reading_table(item.title, item.num_bytes, series)
         table = replace(table, notes=(*table.notes, *absent))
         print_table(table)
         item.path.unlink()
         yield table
-    if options.layouts_mb:
-        table = layouts_table(list(_layout_runs(options, folder)))
-        print_table(table)
-        yield table
-
-
-def _available(
-    subjects: Sequence[Subject], only: Sequence[str] | None
-) -> tuple[list[Subject], list[str]]:
-    """Those asked for that can run here, and a line for each that can't."""
-    chosen, absent = [], []
-    for subject in subjects:
-        if only and subject.name not in only:
-            continue
-        missing = missing_requirement(subject)
-        if missing is None:
-            chosen.append(subject)
-        else:
-            absent.append(f"{title_of(subject)}: not measured: {missing}.")
-    return chosen, absent
 
 
 def _inputs(options: argparse.Namespace, folder: Path) -> Iterator[Input]:
@@ -167,35 +114,6 @@ def _real_input(source: Path, folder: Path) -> Iterator[Input]:
     else:
         shutil.copyfile(source, path)
     yield Input("DeepSeek-V3, real" if source == REAL_GRAPH else "Real", path)
-
-
-def _layout_runs(
-    options: argparse.Namespace, folder: Path
-) -> Iterator[tuple[str, int, list[Series]]]:
-    spec = spec_for_size(options.layouts_mb)
-    subjects, _ = _available(layout_subjects(), options.only)
-    for name, layout in OTHER_LAYOUTS.items():
-        path = folder / "layout.json"
-        with path.open("wb") as stream:
-            generate(stream, spec, layout)
-        yield name, path.stat().st_size, _measure(subjects, path, options.rounds)
-
-
-def _measure(subjects: Sequence[Subject], path: Path, rounds: int) -> list[Series]:
-    _warm(path)
-    return measure_in_turns(subjects, path, rounds, _announce)
-
-
-def _warm(path: Path) -> None:
-    """Read the file once, so that every measurement finds it in the page cache."""
-    with path.open("rb", buffering=0) as stream:
-        while stream.read(1 << 20):
-            pass
-
-
-def _announce(text: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="\r", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -71,8 +71,8 @@ def reading_subjects(cache_folder: Path) -> list[Subject]:
 
 
 def layout_subjects() -> list[Subject]:
-    """Readers for other layouts: ours, and the parser that it falls back on."""
-    wanted = (OURS, "mpkgraph-2", "orjson-nogc")
+    """Readers for other layouts."""
+    wanted = (OURS, "mpkgraph-2", "json", "orjson-nogc", "simdjson")
     return [_reader(peer) for peer in PEERS if peer.name in wanted]
 
 
@@ -90,6 +90,22 @@ def missing_requirement(subject: Subject) -> str | None:
     if subject.name == "mirage" and mirage_script() is None:
         return NO_MIRAGE
     return None
+
+
+def available(
+    subjects: Sequence[Subject], only: Sequence[str] | None
+) -> tuple[list[Subject], list[str]]:
+    """Those asked for that can run here, and a line for each that can't."""
+    chosen, absent = [], []
+    for subject in subjects:
+        if only and subject.name not in only:
+            continue
+        missing = missing_requirement(subject)
+        if missing is None:
+            chosen.append(subject)
+        else:
+            absent.append(f"{title_of(subject)}: not measured: {missing}.")
+    return chosen, absent
 
 
 def mirage_script() -> Path | None:

@@ -60,21 +60,20 @@ class Layout:
     byte_order_mark: bool = False
     seed: int = 0
     _random: random.Random = field(init=False, repr=False, compare=False)
+    _unit: str | None = field(init=False, repr=False, compare=False)
     _orders: dict[tuple[str, ...], list[str]] = field(
         init=False, repr=False, compare=False, default_factory=dict
     )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_random", random.Random(self.seed))
+        unit = " " * self.indent if isinstance(self.indent, int) else self.indent
+        object.__setattr__(self, "_unit", unit)
 
     @property
     def differs_by_record(self) -> bool:
         """Whether two records have no text in common."""
         return self.key_order == "random" or self.odd_space
-
-    @property
-    def _unit(self) -> str:
-        return " " * self.indent if isinstance(self.indent, int) else self.indent or ""
 
     def space(self) -> str:
         """What may stand around a token besides what the indentation asks for."""
@@ -86,7 +85,7 @@ class Layout:
         return f'"{spelled}"{self.space()}:{"" if self.indent is None else " "}{self.space()}'
 
     def line_break(self, depth: int) -> str:
-        if self.indent is None:
+        if self._unit is None:
             return self.space()
         return self.newline + self._unit * depth + self.space()
 
@@ -120,6 +119,8 @@ class Layout:
         if isinstance(value, Hole):
             columns.append(value.column)
             return "%d"
+        if type(value) is int:
+            return str(value)
         if isinstance(value, Mapping):
             items = [
                 self.key(key) + self.template(value[key], depth + 1, columns)

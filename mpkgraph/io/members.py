@@ -1,9 +1,9 @@
 """Where the members of tasks are, for texts whose keys come in any order; found with numpy.
 
-A *member* is a key and its value. In a text without blanks, a key ends at each colon, and what
+A *member* is a key and its value. In a text without blanks, a key ends before each `":`, and what
 stands between two keys is a value and then one of a few *joints*: `,`, `},{` and so on. A look at
-every key, and at the bytes before the next one, accounts for all bytes but those of values. A colon
-in a string is taken for that of a key too, which then is none: such a text is not read this way.
+every key, and at the bytes before the next one, accounts for all bytes but those of values. Where
+`":` is part of a name, what precedes it is no key: such a text is not read this way.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ _JOINT_WORDS = np.array(
     [int.from_bytes(_JOINTS.get(k, b"").rjust(WORD_BYTES, b"\0"), "little") for k in range(8)],
     np.uint64,
 )
-_COMMA, _BRACE = b",{"
+_COMMA, _BRACE, _QUOTE = b',{"'
 _AFTER = b',{"'
 """Put after the last record, as if another one came."""
 _NULL, _EMPTY = (
@@ -142,6 +142,9 @@ class Members:
         text.load(squeezed, 0, len(squeezed), after=_AFTER)
         self.text = text
         colons = text.colons()
+        after_quote = text.at(-1).take(colons) == _QUOTE
+        if not after_quote.all():
+            colons = colons.compress(after_quote)  # others are in names
         if not len(colons):
             raise IrregularError
         kinds, keys = key_kinds.find(text, colons)

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from benchmarks import peers, reading
+from benchmarks import layouts, peers, reading
 from benchmarks.generate import generate, spec_for_size
 from benchmarks.harness import (
     MeasurementError,
@@ -161,8 +161,8 @@ def test_layouts_table_holds_the_goal():
         ]
     )
     assert table.rows == (
-        ("compact", "80", "160", "80", "met"),
-        ("CRLF", "100", "100", "100", "NOT met"),
+        ("compact", "80", "160", "80", "2.00", "10", "met"),
+        ("CRLF", "100", "100", "100", "1.00", "10", "NOT met"),
     )
 
 
@@ -182,14 +182,21 @@ def test_markdown_goes_between_the_marks(tmp_path):
         write_between_marks(page, "")
 
 
-def test_the_page_has_the_marks():
-    text = reading.DOCUMENT.read_text(encoding="utf-8")
+@pytest.mark.parametrize("benchmark", [reading, layouts])
+def test_the_page_has_the_marks(benchmark):
+    text = benchmark.DOCUMENT.read_text(encoding="utf-8")
     assert text.count(BEGIN_MARK) == text.count(END_MARK) == 1
+
+
+def test_layouts_are_measured(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    layouts.main(["--size-mb", "0.3", "--rounds", "1", "--only", "mpkgraph", "--layouts", "tabs"])
+    assert "tabs" in capsys.readouterr().out
 
 
 def test_command_measures_and_says_what_it_skips(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
-    arguments = "--sizes-mb 0.3 --rounds 1 --layouts-mb 0 --only json orjson --real"
+    arguments = "--sizes-mb 0.3 --rounds 1 --only json orjson --real"
     reading.main([*arguments.split(), str(tmp_path / "none.json")])
     output = capsys.readouterr().out
     assert "json.load" in output

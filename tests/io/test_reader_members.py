@@ -254,6 +254,7 @@ def test_damage_is_refused(old: bytes, new: bytes) -> None:
         (b'"x"', b'"null"'),
         (b'"x"', b'"],[},{"'),
         (b'"x"', b'""'),
+        (b'"x"', b'"a:b::"'),
         (b'"dims"', b'"\\u0064\\u0069\\u006D\\u0073"'),
         (b"[%b]" % SLOT, b"null"),
         (b"[%b]" % SLOT, b" null "),
@@ -265,7 +266,7 @@ def test_legal_oddities_are_read(old: bytes, new: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "new", [b"nu ll", b"[ ] ]", b'"nu ll"', b'"a b"', b'" a"', b'"a\\"b"', b'"a:b"', b'"\\u00e9"']
+    "new", [b"nu ll", b"[ ] ]", b'"nu ll"', b'"a b"', b'" a"', b'"a\\"b"', b'":b"', b'"\\u00e9"']
 )
 def test_other_texts_are_left_to_the_parser(new: bytes) -> None:
     old = b'"x"' if new.startswith(b'"') else b"[%b]" % SLOT
