@@ -196,8 +196,13 @@ def machine_facts(packages: Sequence[str]) -> Iterator[str]:
     yield f"{platform.python_implementation()} {platform.python_version()}"
     if packages:
         yield ", ".join(f"{name} {package_version(name)}" for name in packages)
-    if os.getloadavg()[0] > num_usable_cores() + 1:
+    if is_busy():
         yield "other programs were running"
+
+
+def is_busy() -> bool:
+    """Whether so much else runs that times by the clock say little."""
+    return os.getloadavg()[0] > num_usable_cores() + 1
 
 
 def num_usable_cores() -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.harness import Series, Spread, machine_facts, pairwise_ratios
+from benchmarks.harness import Series, Spread, is_busy, machine_facts, pairwise_ratios
 from benchmarks.subjects import MB, OTHER_LAYOUT_MB_PER_S, OURS, title_of, verdicts
 
 BEGIN_MARK = "<!-- measured: begin (make bench writes what follows) -->"
@@ -57,7 +57,8 @@ def reading_table(title: str, file_bytes: int, series: Sequence[Series]) -> Tabl
 
 def layouts_table(runs: Sequence[tuple[str, int, Sequence[Series]]]) -> Table:
     """One row a layout: its size, the speed of each subject in MB/s of the file, how many times
-    mpkgraph's CPU time the parser needs that it competes with, and the goals.
+    mpkgraph's CPU time the parser needs that it competes with, and the goals, which a busy machine
+    can meet but not miss.
     """
     subjects = [one.subject for one in runs[0][2]]
     rows = []
@@ -65,9 +66,11 @@ def layouts_table(runs: Sequence[tuple[str, int, Sequence[Series]]]) -> Table:
         run = {one.subject.name: one for one in series}
         ours = run[OURS]
         speeds = [_speed(file_bytes, one) for one in series]
-        fast = bool(ours.samples) and (
+        fast: bool | None = bool(ours.samples) and (
             file_bytes / MB / Spread.of(ours.seconds).median >= OTHER_LAYOUT_MB_PER_S
         )
+        if not fast and is_busy():
+            fast = None
         rows.append(
             (
                 name,
