@@ -148,8 +148,9 @@ def _duckdb() -> Reader:
     query = "SELECT len(all_tasks) FROM read_json(?, maximum_object_size = 4000000000)"
 
     def read(path: Path) -> int:
-        row = duckdb.execute(query, [str(path)]).fetchone()
-        return int(row[0]) if row else 0
+        # all rows: one left would keep the connection busy that this process has
+        ((num_tasks,),) = duckdb.execute(query, [str(path)]).fetchall()
+        return int(num_tasks)
 
     return read
 
