@@ -118,3 +118,11 @@ def test_ranks_that_a_slot_takes(text, fits, told):
     assert [x.is_whole for x in slot.indices] == [
         x.isupper() for x in re.findall("[A-Za-z]+", text)
     ]
+
+
+def test_what_cuts_a_head_is_about_tiles_and_heads():
+    """Sizes of whole tensors cut none."""
+    for task_type, signature in SIGNATURES.items():
+        for relation in signature.relations:
+            wanted = "head" in relation.why and ".tile[" in relation.text
+            assert relation.cuts_heads == wanted, (task_type, relation.text)
