@@ -123,6 +123,11 @@ BY_REASON: dict[str, tuple[tuple[str, str, str], ...]] = {
             "if len(left.nodes) == len(right.nodes) == 1:",
             "if len(left.nodes) == len(right.nodes) < 1:",
         ),
+        (
+            "mpkgraph.analysis.verify.rules.splits.writes",
+            "if not _is_plain_write(use) or len(use.tasks) < 2:",
+            "if not _is_plain_write(use) or len(use.tasks) < 1:",
+        ),
     ),
     "no task waits for event 0 or triggers it: it ends the runtime": (
         (
@@ -230,6 +235,7 @@ BY_REASON: dict[str, tuple[tuple[str, str, str], ...]] = {
             "sizes = [context.catalog.data_type_size(numbers[x]) or 0 for x in wanted]",
             "sizes = [context.catalog.data_type_size(numbers[x]) or 1 for x in wanted]",
         ),
+    ),
     ),
 }
 """(module, line, changed line) by why they do the same."""

@@ -409,6 +409,11 @@ def test_metadata_of_a_layer_after_sound_ones(sound):
     assert codes(findings("all", bare(changed))) == ["MPK118"]
 
 
+def test_metadata_of_a_grid_that_tiles_tell():
+    """Without a record too: a layer of one task is at the origin, and its request is 0."""
+    assert codes(findings("MPK313", bare(graph_of([(None, 2)], 3)))) == ["MPK313"]
+
+
 @pytest.mark.parametrize("num_subtasks", [1, 3])
 def test_places_of_tasks_some_of_which_lack(num_subtasks):
     """Where each would stand among those of the whole grid; subtasks of a point are alike."""
