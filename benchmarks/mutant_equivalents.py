@@ -140,6 +140,12 @@ BY_REASON: dict[str, tuple[tuple[str, str, str], ...]] = {
             "dependents = np.where(dependents < 0, -1, dependents % size)",
             "dependents = np.where(dependents < 0, - 0, dependents % size)",
         ),
+        (
+            "mpkgraph.analysis.verify.rules.structure.queues",
+            "has_trigger = np.flatnonzero(events.trigger_nodes >= 0)",
+            "has_trigger = np.flatnonzero(events.trigger_nodes >= 1)",
+        ),
+        ("mpkgraph.analysis.verify.rules.structure.queues", "if trigger >= 0:", "if trigger >= 1:"),
     ),
     "no kernel that accumulates writes through another slot": (
         (
@@ -235,7 +241,6 @@ BY_REASON: dict[str, tuple[tuple[str, str, str], ...]] = {
             "sizes = [context.catalog.data_type_size(numbers[x]) or 0 for x in wanted]",
             "sizes = [context.catalog.data_type_size(numbers[x]) or 1 for x in wanted]",
         ),
-    ),
     ),
 }
 """(module, line, changed line) by why they do the same."""
