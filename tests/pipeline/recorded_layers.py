@@ -50,7 +50,10 @@ def run(session, cc):
 
 def outcome(entry):
     """A layer's log entry without what its arguments say: [exception, what it did]."""
-    return [entry.get("exception"), [_compact(x) for x in entry["lowlevel"]]]
+    exception = entry.get("exception")
+    if exception is not None:  # as Python words it from 3.11 on
+        exception = exception.replace("integer division or modulo", "integer modulo")
+    return [exception, [_compact(x) for x in entry["lowlevel"]]]
 
 
 def _compact(entry):
