@@ -63,16 +63,14 @@ def run(argv: list[str] | None = None) -> int:
             raise
         # The reader of our output has gone (`| head`); click ends with 1, which means findings here
         return 0
-    except click.Abort:
-        return EXIT_INTERRUPTED
+    except (click.Abort, KeyboardInterrupt):
+        return _interrupted()
     except click.ClickException as error:
         error.show()
         return EXIT_WRONG_USAGE
     except MpkGraphError as error:
         _complain(str(error), error.details)
         return error.exit_code
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
     except BrokenPipeError:
         return _end_of_pipe()
     except MemoryError:
@@ -106,6 +104,13 @@ def _complain(message: str, details: tuple[str, ...] = ()) -> None:
     click.echo(f"mpkgraph: error: {printable(message)}", err=True)
     for line in details:
         click.echo(f"  | {printable(line)}", err=True)
+
+
+def _interrupted() -> int:
+    from mpkgraph.io.atomic import remove_unfinished
+
+    remove_unfinished()
+    return EXIT_INTERRUPTED
 
 
 def _end_of_pipe() -> int:

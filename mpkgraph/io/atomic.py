@@ -18,6 +18,9 @@ NEW_FILE_MODE = 0o666
 TEMPORARY_PREFIX = ".mpkgraph-"
 TEMPORARY_SUFFIX = ".tmp"
 
+_unfinished: dict[tuple[int, Path], BinaryIO | None] = {}
+"""Temporary files by the process that writes them and name; the stream once there is one."""
+
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
 
@@ -60,9 +63,11 @@ def replacing_file(
     """`atomic_file` for a regular file at exactly `target`; errors stay OSErrors."""
     name = f"{TEMPORARY_PREFIX}{os.urandom(8).hex()}{TEMPORARY_SUFFIX}"
     temporary = target.with_name(name)
-    descriptor = os.open(temporary, _NEW_FILE, mode)
+    key = (os.getpid(), temporary)
+    _unfinished[key] = None
     try:
-        with os.fdopen(descriptor, "wb") as stream:
+        with os.fdopen(os.open(temporary, _NEW_FILE, mode), "wb") as stream:
+            _unfinished[key] = stream
             yield stream
         if keep_mode is not None:
             temporary.chmod(stat.S_IMODE(keep_mode.st_mode))
@@ -71,6 +76,24 @@ def replacing_file(
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+    finally:
+        _unfinished.pop(key, None)
+
+
+def remove_unfinished() -> None:
+    """Remove what this process was writing when an interrupt came.
+
+    A `with` statement that is interrupted just before its context manager is asked to leave does
+    not ask it. When the generator behind it ends is then a question of references, and a process
+    that ends at once does not wait for it.
+    """
+    for key in [x for x in _unfinished if x[0] == os.getpid()]:
+        stream = _unfinished.pop(key)
+        with contextlib.suppress(OSError):
+            if stream is not None:
+                stream.close()
+        with contextlib.suppress(OSError):
+            key[1].unlink()
 
 
 @contextlib.contextmanager

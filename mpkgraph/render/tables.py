@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from collections.abc import Mapping, Sequence
 from typing import BinaryIO, TextIO
 
@@ -12,13 +13,17 @@ ROWS_PER_WRITE = 8192
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """What spreadsheets take for the beginning of a formula (OWASP, "CSV injection")."""
 
+_ESCAPE = "\U0010ffff" if sys.version_info < (3, 11) else None
+"""Python 3.10 takes none for the null character and refuses names with that in them; so it gets one
+that is no character."""
+
 
 def write_csv(columns: Mapping[str, Sequence[object]], stream: TextIO) -> None:
     r"""CSV (RFC 4180, `\n` line ends) with a header; tuples as `1x4096`, None as an empty cell.
 
     Text that a spreadsheet would take for a formula gets an apostrophe before it.
     """
-    writer = csv.writer(stream, lineterminator="\n")
+    writer = csv.writer(stream, lineterminator="\n", escapechar=_ESCAPE)
     writer.writerow(columns)
     plain = [_column(column) for column in columns.values()]
     rows = len(plain[0]) if plain else 0

@@ -9,6 +9,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
 
@@ -94,11 +95,14 @@ def test_json_and_sarif_give_the_name_back(asked, hostile):
 
 def test_csv_holds_no_formula(asked, hostile):
     text = asked("show", "-l", "slots", "--csv").decode()
+    names = _names(hostile)
+    if sys.version_info < (3, 11):  # whose reader refuses it
+        text, names = text.replace("\0", ""), [x.replace("\0", "") for x in names]
     rows = list(csv.reader(io.StringIO(text, newline="")))
     assert len({len(x) for x in rows}) == 1
     cells = {cell for row in rows for cell in row}
     assert not [x for x in cells if x.startswith(("=", "@", "+", "\t", "\r"))]
-    assert {x.removeprefix("'") for x in cells} >= {x.removeprefix("'") for x in _names(hostile)}
+    assert {x.removeprefix("'") for x in cells} >= {x.removeprefix("'") for x in names}
 
 
 def test_junit_is_xml(asked):
