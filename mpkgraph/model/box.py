@@ -74,7 +74,7 @@ def find_element(
     byte: int, dims: tuple[int, ...], strides: tuple[int, ...], size: int
 ) -> tuple[int, ...] | None:
     """Indices `i` with `0 <= byte - sum(i * strides) * size < size`, by descending strides."""
-    order = sorted(range(len(dims)), key=lambda d: -abs(strides[d]))
+    order = sorted((d for d in range(len(dims)) if strides[d]), key=lambda d: -abs(strides[d]))
     lows, highs = [0], [size - 1]
     for d in reversed(order):
         span = (dims[d] - 1) * strides[d] * size
@@ -89,8 +89,6 @@ def find_element(
         step = strides[d] * size
         # What the dims below can still add bounds the index of this one.
         low, high = rest - highs[len(order) - level - 1], rest - lows[len(order) - level - 1]
-        if step == 0:
-            return low <= 0 <= high and search(level + 1, rest)
         first, last = (low, high) if step > 0 else (high, low)
         for index in range(max(0, -(-first // step)), min(dims[d] - 1, last // step) + 1):
             found[d] = index

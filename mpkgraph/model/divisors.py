@@ -16,7 +16,9 @@ def divisors_near(extent: int, size: int) -> tuple[int, ...]:
     """
     if extent <= 0:
         return (1,)
-    below = next((n for n in range(min(size, extent), 0, -1) if extent % n == 0), 1)
+    below = min(size, extent)
+    while extent % below:
+        below -= 1
     most = min(extent, max(2 * size, MAX_SUGGESTED))
     above = next((n for n in range(size + 1, most + 1) if extent % n == 0), None)
     return (below,) if above is None else (below, above)

@@ -102,7 +102,7 @@ def test_an_empty_tile_is_in_those_of_its_tensor_alone():
 def test_what_two_tiles_share_that_are_not_nested(offset):
     """Rows of two elements, 4 and 5 apart."""
     layout = TileLayout((2, 3), (4, 5), 2)
-    one, two = Tile("x", 6, layout), Tile("x", 6 + offset, layout)
+    one, two = Tile("x", 15, layout), Tile("x", 15 + offset, layout)
     touched = [
         {
             tile.offset + first + k
@@ -118,6 +118,18 @@ def test_what_two_tiles_share_that_are_not_nested(offset):
         for byte in range(int(low), int(high))
     ]
     assert sorted(found) == sorted(touched[0] & touched[1])
+
+
+def test_what_an_empty_tile_shares():
+    empty, other = row(10, dims=(0,)), row(8)
+    assert intersection(empty, other) == intersection(other, empty) == ()
+
+
+def test_the_first_shared_byte_of_more_runs_than_are_listed():
+    """Every other byte of 64 MiB: nested sets need no list."""
+    layout = TileLayout((1 << 25,), (2,), 1)
+    one, even, odd = (Tile("x", offset, layout) for offset in (0, 6, 7))
+    assert (one.first_shared_byte(even), one.first_shared_byte(odd)) == (6, None)
 
 
 @pytest.mark.parametrize("offset", range(-12, 13))

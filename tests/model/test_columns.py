@@ -90,3 +90,5 @@ def test_divisors_are_not_looked_for_without_end():
     assert divisors_near(half, MAX_SUGGESTED - 1) == (MAX_SUGGESTED // 2, MAX_SUGGESTED)
     assert divisors_near(half, MAX_SUGGESTED) == (MAX_SUGGESTED, half)
     assert divisors_near(2 * prime, MAX_SUGGESTED) == (2,)
+    assert divisors_near((MAX_SUGGESTED + 1) ** 2, 2) == (1,)  # a prime just past what is suggested
+    assert divisors_near(131_101, MAX_SUGGESTED) == (1,)  # a prime just past twice the size

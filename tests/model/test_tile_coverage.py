@@ -169,6 +169,25 @@ def test_limits(monkeypatch):
         cover([(tile, offsets)], whole)
 
 
+def test_pieces_that_are_counted_take_as_much_memory_as_is_said():
+    """350 MB of edges at five digits: a start and a stop of eight bytes each."""
+    assert 300e6 < digits.MAX_BOXES * 5 * 2 * 8 <= 350e6
+
+
+def test_digits_are_the_strides_that_save_most_copies():
+    """Of all chains of multiples; a longer chain is no merit of its own."""
+    columns = {2: 4, 3: 3, 9: 2}  # copies by stride: 3 are saved along 2, 2 + 1 along 3 and 9
+    for few, chain in ((4, (1, 3, 9)), (5, (1, 2)), (3, (1, 3, 9))):
+        groups = [
+            digits.Group.of(TileLayout((count,), (stride,), 1), [0])
+            for stride, count in {**columns, 2: few}.items()
+        ]
+        gains = {stride: count - 1 for stride, count in {**columns, 2: few}.items()}
+        found = digits.choose_bases(groups)
+        assert found == chain
+        assert sum(gains.get(x, 0) for x in found) == max(gains[2], gains[3] + gains[9])
+
+
 def test_refusals():
     whole = Tile("x", 0, TileLayout((8,), (1,), 2))
     with pytest.raises(TileError, match="no size"):

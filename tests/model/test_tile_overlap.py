@@ -84,6 +84,23 @@ def test_candidates_follow_the_answer():
     assert min(sieves) < 4_000_000
 
 
+def _candidates(layout, offsets):
+    """By modulus how many pairs of a column with itself would be tested."""
+    levels, starts = layout.levels, overlap._Group.of(layout, offsets).starts
+    return {
+        modulus: overlap._Sieve.of(levels, starts, levels, starts, modulus).num_candidates
+        for modulus in (0, *overlap._moduli(levels, levels))
+    }
+
+
+def test_a_sieve_passes_over_tiles_that_are_apart():
+    """Tiles side by side in a row of bytes; columns of bytes between each other."""
+    assert _candidates(TileLayout((16,), (1,), 1), np.arange(300) * 16) == {0: 300}
+    assert _candidates(TileLayout((300,), (2,), 1), [0, 1]) == {0: 4, 2: 2}
+    # Runs of four in steps of six meet modulo six wherever they begin
+    assert _candidates(TileLayout((50, 4), (6, 1), 1), [0, 2]) == {0: 4, 6: 4}
+
+
 def test_replicated_tiles():
     layout = TileLayout((8,), (1,), 2)
     left, right = overlap.overlapping_pairs(layout, [0, 16, 0], layout, [0, 0, 32])
