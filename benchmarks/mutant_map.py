@@ -55,9 +55,11 @@ class LineTests:
         imported = any(x in self.imported.get(module, ()) for x in changed)
         order = self._in_turns(of_line, changed)
         if imported:
-            # Of a signature its body, of a constant lines that mention it; then the whole module
+            # Of a signature its body, of a constant lines that mention it; those that look at the
+            # tables themselves; then the whole module
             order += self._in_turns(of_line, body_lines(text, line))
             order += self._in_turns(of_line, _mentions(text, line))
+            order += self._that_import(module)
             order += self._in_turns(of_line, of_line)
             order += self._of_package(module) if not order else []
         order = [x for x in dict.fromkeys(order) if x not in self.left_out]
@@ -70,6 +72,14 @@ class LineTests:
             chosen.append(test)
             total += self.seconds[test]
         return Chosen(tuple(chosen), imported, total)
+
+    def _that_import(self, module: str) -> list[str]:
+        """Tests of files that name a module: reading a table runs none of its lines."""
+        package, _, name = module.rpartition(".")
+        naming = re.compile(rf"\b{re.escape(module)}\b|from {re.escape(package)} import .*\b{name}\b")
+        files = {x.partition("::")[0] for x in self.seconds}
+        found = {x for x in files if naming.search((ROOT / x).read_text(encoding="utf-8"))}
+        return self._in_turns({0: [x for x in self.seconds if x.partition("::")[0] in found]}, [0])
 
     def _of_package(self, module: str) -> list[str]:
         """Tests of the modules beside one that has nothing but tables."""

@@ -260,12 +260,8 @@ class _Emitter:
                     "Give a world_size of at least 2, or leave the all-reduce out",
                 )
             tasks = boxes.tasks(subtasks)
-            # Of several events of one task the last one stays
-            if boxes.is_once:
-                self.triggers[layer][tasks] = indices[:, None]
-            else:
-                events = np.broadcast_to(indices[:, None], tasks.shape)
-                np.maximum.at(self.triggers[layer], tasks.ravel(), events.ravel())
+            # Of several events of one task the last one stays: numpy assigns one after the other
+            self.triggers[layer][tasks.ravel()] = np.repeat(indices, tasks.shape[1])
             num_triggers += tasks.shape[1]
         self.events.append(
             _Events(

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mpkgraph.planner.dag import EmissionError, LayerShape, TooManyTasksError
@@ -171,7 +171,7 @@ def test_a_branch_that_is_emitted_twice_counts_twice():
 
 GRIDS = st.tuples(*[st.sampled_from([1, 2, 3, 4, 6])] * 3)
 MAPS = st.permutations([0, 1, 2, 3, -1, -1, -1]).map(lambda x: tuple(x[:3])) | st.tuples(
-    *[st.integers(-1, 4)] * 3
+    *[st.integers(-1, 5)] * 3
 )
 
 
@@ -197,6 +197,7 @@ def chain_points(producer, output_map, consumer, input_map):
 
 
 @settings(max_examples=150, deadline=None)
+@example((2, 1, 1), ROWS, (2, 1, 1), (0, 5, -1), 1)  # a dim past all that a tensor has
 @given(GRIDS, MAPS, GRIDS, MAPS, st.integers(1, 2))
 def test_chains_equal_the_loops(producer, output_map, consumer, input_map, num_subtasks):
     layers = [
