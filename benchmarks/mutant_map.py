@@ -76,7 +76,9 @@ class LineTests:
     def _that_import(self, module: str) -> list[str]:
         """Tests of files that name a module: reading a table runs none of its lines."""
         package, _, name = module.rpartition(".")
-        naming = re.compile(rf"\b{re.escape(module)}\b|from {re.escape(package)} import .*\b{name}\b")
+        naming = re.compile(
+            rf"\b{re.escape(module)}\b|from {re.escape(package)} import .*\b{name}\b"
+        )
         files = {x.partition("::")[0] for x in self.seconds}
         found = {x for x in files if naming.search((ROOT / x).read_text(encoding="utf-8"))}
         return self._in_turns({0: [x for x in self.seconds if x.partition("::")[0] in found]}, [0])

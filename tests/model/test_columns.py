@@ -10,7 +10,7 @@ import pytest
 from mpkgraph.model.divisors import MAX_SUGGESTED, divisors_near
 from mpkgraph.model.graph import ExtraField, SlotLayout
 from mpkgraph.model.operator import OperatorSet
-from mpkgraph.model.record import PipelineRecord
+from mpkgraph.model.record import CallSite, PipelineRecord
 from tests.analysis.graphs import graph_of, slot, task
 from tests.analysis.verify.oracle import built
 from tests.pipelines import odd
@@ -72,6 +72,13 @@ def test_a_record_that_does_not_say_its_rank():
     assert (two.num_gpus, two.my_gpu_id) == (2, 1)
     made = replace(two, generate={"num_gpus": 4, "my_gpu_id": 3})
     assert (made.num_gpus, made.my_gpu_id) == (4, 3)
+
+
+def test_where_a_record_was_made_is_no_part_of_it():
+    record = PipelineRecord("de8745d", 90, {}, (), ())
+    known = replace(record, path="pipeline_rank0.json", call_sites=(CallSite("script.py", 12),))
+    assert known == record
+    assert known != replace(record, target_cc=100)
 
 
 @pytest.mark.parametrize("extent", [-3, 0, 1, 2, 7, 12, 97])

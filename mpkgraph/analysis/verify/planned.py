@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from mpkgraph.analysis.verify.context import VerifyOptions
@@ -31,9 +32,11 @@ def planned_pipelines(
             if x.graph is not None
         ]
         title = name if len(by_index) == 1 else f"{name}, graph {index + 1}"
-        if len({x.graph.rank for x in ranks}) < len(ranks):
+        rank, times = Counter(x.graph.rank for x in ranks).most_common(1)[0] if ranks else (0, 0)
+        if times > 1:
+            of_them = "all" if times == len(ranks) else f"{times} of them"
             raise PipelineError(
-                f"it was compiled for {len(ranks)} ranks, and is rank {ranks[0].graph.rank} in all",
+                f"it was compiled for {len(ranks)} ranks, and is rank {rank} in {of_them}",
                 where=title,
                 remedy="Let it ask MPI or the environment which rank it is, or leave out "
                 "--all-ranks",

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mpkgraph.analysis.verify.rules.advice import CHECKS
+from mpkgraph.analysis.verify.rules.advice import CHECKS, synchronisation
 from mpkgraph.analysis.verify.rules.advice.synchronisation import _linked, _starts_of
 from mpkgraph.analysis.verify.run import verify
 from mpkgraph.model import ids
@@ -95,6 +95,19 @@ def test_waits_for_nothing():
     assert "(6, 1, 1) and (8, 1, 1)" in finding.remedy
 
 
+def test_waits_for_nothing_after_others():
+    """Layers whose waits are needed, or are too many to be looked at, hide no later ones."""
+    layers = norm(24), norm(4, "y", "z"), norm(6, "z", "y2")
+    finding = one(context_of(record_of(*layers)), "MPK502")
+    # Two events of 2 producers of 6 rows and 3 consumers of 4: of 12 pairs 8 meet
+    assert (finding.count, finding.location.tensor) == (4, "z")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(synchronisation, "MAX_WAITS", 23)
+        assert one(context_of(record_of(*layers)), "MPK502").count == 4
+        patch.setattr(synchronisation, "MAX_WAITS", 11)
+        assert codes(context_of(record_of(*layers)), "MPK502") == []
+
+
 def test_waits_are_counted_against_the_tiles():
     """A slow second opinion: every pair of tasks of an event, element by element."""
     context = context_of(record_of(norm(6), norm(8, "y", "z")))
@@ -175,6 +188,12 @@ def test_tiny_tasks():
         "silu_mul", (64, 1, 1), (Tensor((8, 16384), COLUMNS), Tensor((8, 8192), COLUMNS))
     )
     assert codes(context_of(record_of(larger)), "MPK504") == []
+
+
+def test_tiles_that_are_not_touched_make_no_task_larger():
+    dummy = Tensor((8, 1 << 16), COLUMNS)
+    init = Layer("tensor_init", (64, 1, 1), (Tensor((8, 1024), COLUMNS), dummy, dummy))
+    assert f"at most {8 * 16 * 2} bytes" in one(context_of(record_of(init)), "MPK504").message
 
 
 def test_operators_with_an_event_between_them():

@@ -10,6 +10,7 @@ import pytest
 
 from mpkgraph.analysis.verify.context import VerifyContext
 from mpkgraph.analysis.verify.run import verify
+from mpkgraph.model import ids
 from tests.analysis.verify.rules.mutated import (
     add_events,
     codes,
@@ -102,6 +103,18 @@ def test_an_event_that_needs_another_number_of_puts(both):
     (finding,) = findings("ranks", both[0], with_graph(both[1], graph))
     assert finding.rule.code == "MPK602"
     assert (finding.location.rank, finding.location.event) == (1, event)
+
+
+def test_who_waits_for_another_ranks_event_waits_for_none_of_its_own(both):
+    """The two have the same index; that they are mixed up is another rule's finding."""
+    tasks = both[1].operators[2].task_ids
+    event = int(both[1].graph.tasks.dependent_indices[tasks[0]])
+    graph = add_events(both[1].graph, "num_triggers", event, 1)
+    there = ids.EventId(rank=0, event_index=event, nvshmem=False).encode()
+    mine = tasks[both[1].graph.tasks.dependent_indices[tasks] == event]
+    graph = set_tasks(graph, "dependent_events", mine, np.uint64(there))
+    got = findings("ranks", both[0], with_graph(both[1], graph))
+    assert (1, "MPK602") not in [(x.location.rank, x.rule.code) for x in got]
 
 
 def test_counts_are_told_from_one_rank_alone(both):

@@ -13,6 +13,7 @@ from mpkgraph.analysis.verify.rules.resources import CHECKS, alignment, limits, 
 from mpkgraph.analysis.verify.run import verify
 from mpkgraph.catalog import DEFAULT
 from mpkgraph.model.operator import OperatorSet
+from mpkgraph.pipeline import target
 from mpkgraph.views.operators import recover_operators
 from tests import goldens, loaded
 from tests.analysis.verify.rules.raw_layers import (
@@ -121,6 +122,10 @@ def test_multiprocessors_are_those_of_the_gpus_whose_costs_are_known():
     assert set(capabilities) == set(GPUS)
     for name, cc in capabilities.items():
         assert limits.MOST_MULTIPROCESSORS[cc] == GPUS[name].num_sms
+    # Of each compute capability that is planned for no product has more
+    assert set(limits.MOST_MULTIPROCESSORS) == {gpu.cc for gpu in target.GPUS}
+    for gpu in target.GPUS:
+        assert limits.MOST_MULTIPROCESSORS[gpu.cc] >= gpu.num_sms, gpu
 
 
 def with_slots(context, **counts):
@@ -209,18 +214,18 @@ def test_a_graph_alone_tells_sizes_of_tiles():
 
 
 def test_params_are_looked_at_where_a_record_gives_them():
-    def attention(page_size):
-        cache = Tensor((16, page_size, 8, 128), (-1, 2, -1))
+    def attention(page_size, head=128):
+        cache = Tensor((16, page_size, 8, head), (-1, 2, -1))
         return Layer(
             "paged_attention_hopper",
             (8, 8, 1),
             (
-                Tensor((8, 6144), (-1, 1, -1)),
+                Tensor((8, 48 * head), (-1, 1, -1)),
                 cache,
                 cache,
-                *[Tensor((128,))] * 2,
-                *[Tensor((512, 128))] * 2,
-                Tensor((8, 4096), (-1, 1, -1)),
+                *[Tensor((head,))] * 2,
+                *[Tensor((512, head))] * 2,
+                Tensor((8, 32 * head), (-1, 1, -1)),
             ),
             (32, 8, 1, 1, 512, page_size),
         )
@@ -230,6 +235,9 @@ def test_params_are_looked_at_where_a_record_gives_them():
     assert "its page size is 48" in finding.message
     assert "a multiple of 64" in finding.message
     assert codes(without_record(record_of(attention(48)))) == []
+    # What params do not tell hides nothing that tiles tell
+    finding = one(without_record(record_of(attention(48, 192))), "MPK411")
+    assert "the head dim of its caches is 192" in finding.message
 
 
 def test_the_build_decides_about_ampere_linears():
@@ -329,6 +337,28 @@ def test_strides_that_tma_cannot_name():
 
     assert codes(context_of(record_of(padded(520)))) == []
     finding = one(context_of(record_of(padded(516))), "MPK421")
+    assert "stride of 1032 bytes" in finding.message
+
+
+def test_planes_of_rows_that_tma_cannot_name():
+    """Of a weight for each expert the innermost stride is the last of three."""
+
+    def experts(pitch):
+        return Layer(
+            "moe_w13_linear_sm90",
+            (5, 4, 1),
+            (
+                Tensor((8, 512)),
+                Tensor((32, 1024, 512), (-1, 1, -1), strides=(1024 * pitch, pitch, 1)),
+                Tensor((32, 8), dtype="int32"),
+                Tensor((33,), dtype="int32"),
+                Tensor((8, 4, 1024), (-1, 2, -1)),
+            ),
+        )
+
+    assert codes(context_of(record_of(experts(520)))) == []
+    finding = one(context_of(record_of(experts(516))), "MPK421")
+    assert finding.message.startswith("dim 1 of 't0_1'")
     assert "stride of 1032 bytes" in finding.message
 
 

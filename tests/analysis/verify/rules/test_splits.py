@@ -200,6 +200,53 @@ def test_holes_of_an_output():
     assert got["MPK107"].witness[1].task_id == 9
 
 
+def write_short_rows(kernel: Any) -> None:
+    """Tiles that overlap: no whole tensor has these strides."""
+    x, w = attach(kernel, "a", 8, HIDDEN), attach(kernel, "w", HIDDEN)
+    out = kernel.new_tensor(dims=(8, HIDDEN), strides=(HIDDEN // 2, 1), name="b")
+    kernel.rmsnorm_layer(x, w, out, (8, 1, 1), block(kernel))
+
+
+def write_unevenly(kernel: Any) -> None:
+    x, out = attach(kernel, "a", 8, HIDDEN), attach(kernel, "b", 8, HIDDEN)
+    kernel.rmsnorm_layer(x, attach(kernel, "w", HIDDEN), out, (3, 1, 1), block(kernel))
+
+
+def write_inputs(kernel: Any) -> None:
+    tensors = [attach(kernel, name, 8, HIDDEN) for name in "abc"]
+    kernel.tensor_init_layer(*tensors, (8, 1, 1), block(kernel))
+
+
+def write_anywhere(kernel: Any) -> None:
+    slots = [(attach(kernel, name, 8, HIDDEN), WHOLE) for name in "abcde"]
+    custom(kernel, "mla_decode_sm100", (8, 1, 1), slots[:4], [512, 64, 8, 1, 1, 64])
+
+
+@pytest.mark.parametrize(
+    "first", [None, write_short_rows, write_unevenly, write_inputs, write_anywhere]
+)
+def test_holes_after_tensors_whose_holes_are_not_looked_for(first):
+    """Rows 3 and 7 of the last output are never written."""
+
+    def build(kernel: Any) -> None:
+        if first is not None:
+            first(kernel)
+        x, w = attach(kernel, "x", 8, HIDDEN), attach(kernel, "v", HIDDEN)
+        kernel.rmsnorm_layer(x, w, attach(kernel, "out", 8, HIDDEN), (8, 1, 1), block(kernel))
+
+    context = planned(record_of(build, 100 if first is write_anywhere else 90))
+    slots = context.graph.tasks.slot_starts[context.operators[-1].task_ids] + 2
+    offsets = context.graph.tasks.slot_offsets
+    moved = set_tasks(context.graph, "slot_offsets", slots[[3, 7]], offsets[slots[[2, 6]]])
+    got = findings("splits", with_graph(context, moved))
+    (finding,) = (x for x in got if x.rule.code == "MPK106")
+    assert finding.location.tensor == "out"
+    assert "leave elements [3:4, 0:512] and 1 more such part of 'out' unwritten" in finding.message
+    moved = set_tasks(moved, "slot_offsets", slots[5], offsets[slots[4]])
+    got = findings("splits", with_graph(context, moved))
+    assert any(" and 2 more such parts of 'out'" in x.message for x in got)
+
+
 def test_an_output_that_every_task_writes_whole():
     def build(kernel):
         x, w, out = norm_slots(kernel)
@@ -228,6 +275,24 @@ def test_an_axis_that_splits_nothing():
     assert "axis y (4 blocks)" in finding.message
     assert finding.count == 24
     assert finding.remedy == "Give axis y size 1"
+
+
+def silu(kernel: Any, grid: tuple[int, int, int], x_map: tuple[int, int, int]) -> None:
+    """Its tasks write the rows of their tiles that have a token."""
+    slots = [(attach(kernel, "x", 8, 1024), x_map), (attach(kernel, "out", 8, 512), COLUMNS)]
+    custom(kernel, "silu_mul", grid, slots)
+
+
+def test_an_axis_that_splits_nothing_of_tiles_that_are_written_in_part():
+    finding = only(lambda kernel: silu(kernel, (8, 4, 1), COLUMNS))
+    assert (finding.rule.code, finding.count) == ("MPK108", 24)
+
+
+def test_parts_of_equal_tiles_are_left_to_the_hazards():
+    """A mismatch of the split is told here, and that the last task wins by MPK204."""
+    context = planned(record_of(lambda kernel: silu(kernel, (8, 2, 1), (1, 0, -1))))
+    assert codes(findings("splits", context)) == ["MPK110"]
+    assert "MPK204" in codes(findings("hazards", context))
 
 
 def test_partial_sums_are_not_replicated_work():
@@ -338,6 +403,23 @@ def test_a_tile_of_a_fused_tensor_that_two_parts_share():
     got = {x.rule.code: x for x in found(lambda kernel: build(kernel, 2))}
     assert set(got) == {"MPK113"}
     assert got["MPK113"].location.tensor == "qkv"
+    assert got["MPK113"].remedy.startswith("Let grid axis x make tiles whose rows divide")
+
+
+def test_the_axis_that_cuts_a_fused_tensor_is_named():
+    def build(kernel, axis_map):
+        x, out = attach(kernel, "x", 8, HIDDEN), attach(kernel, "out", 8, 384)
+        parts = [attach(kernel, name, rows, HIDDEN) for name, rows in (("q", 256), ("k", 128))]
+        both = kernel.fuse_tensors(parts, 0, 1, "both")
+        grid = tuple(2 if dim == 0 else 1 for dim in axis_map)
+        out_map = tuple(1 if dim == 0 else -1 for dim in axis_map)
+        custom(kernel, "linear_swapAB_hopper", grid, [(x, WHOLE), (both, axis_map), (out, out_map)])
+
+    for axis_map, named in (((-1, 0, -1), "y"), ((-1, -1, 0), "z"), (WHOLE, "x")):
+        got = {x.rule.code: x for x in found(lambda kernel, m=axis_map: build(kernel, m))}
+        assert got["MPK113"].remedy == (
+            f"Let grid axis {named} make tiles whose rows divide each of [256, 128]"
+        )
 
 
 def paged_attention(kernel: Any, kv_heads: int = 2, width: int = 0, out_width: int = 0) -> None:

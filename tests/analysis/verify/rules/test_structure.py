@@ -331,6 +331,17 @@ def test_a_task_that_uses_an_event_of_the_runtime(sound, column, event, wanted):
     assert set(found(sound, set_tasks(sound.graph, column, 18, local(event)))) == wanted
 
 
+@pytest.mark.parametrize("num_triggers", [1, 2])
+def test_triggers_of_the_event_that_ends_the_runtime_are_counted(sound, num_triggers):
+    """One task triggers event 0 and another waits for it, which both are findings."""
+    graph = set_tasks(sound.graph, "trigger_events", 18, local(0))
+    graph = set_tasks(graph, "dependent_events", 19, local(0))
+    graph = set_events(graph, "num_triggers", 0, num_triggers)
+    got = {(x.rule.code, x.location.event) for x in findings("structure", with_graph(sound, graph))}
+    assert (("MPK301", 0) in got) == (num_triggers > 1)
+    assert {code for code, _ in got} >= {"MPK309", "MPK310"}
+
+
 def test_a_fixed_task_belongs_to_no_operator(sound):
     away = np.uint64(ids.EventId(rank=1, event_index=3, nvshmem=False).encode())
     got = found(sound, set_tasks(sound.graph, "dependent_events", 1, away))

@@ -77,9 +77,11 @@ def find_remote_counts(ranks: Sequence[VerifyContext]) -> Iterator[Finding]:
         puts = _puts(by_rank, context) if _is_complete(by_rank) else triggers.from_peers
         total = triggers.fired + puts
         remote = (puts > 0) | (triggers.from_peers > 0)
-        wrong = np.flatnonzero(remote & (triggers.waiting > 0) & (total != needs))
-        dependent = context.graph.tasks.dependent_indices
-        waiting = np.flatnonzero(np.isin(dependent, wrong) & ~context.graph.tasks.is_null)
+        wrong = np.flatnonzero(remote & (total != needs))
+        columns = context.graph.tasks
+        dependent = columns.dependent_indices
+        own = ids.event_ranks(columns.dependent_events) == context.graph.rank
+        waiting = np.flatnonzero(np.isin(dependent, wrong) & own & ~columns.is_null)
         for operator, tasks in by_operator(context, waiting):
             event = int(dependent[tasks[0]])
             mine = len(np.unique(dependent[tasks]))

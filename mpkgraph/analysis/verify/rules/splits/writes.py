@@ -281,7 +281,8 @@ def _hole_finding(
     if boxes:
         where = f"elements {boxes[0]}"
         elements = tuple(zip(boxes[0].starts, boxes[0].stops, strict=True))
-    more = f" and {len(holes) - 1} more such parts" if len(holes) > 1 else ""
+    others = len(holes) - 1
+    more = f" and {others} more such part{'s' * (others > 1)}" if others else ""
     return Finding(
         rule=HOLES,
         message=f"{context.name(use.operator)} and every other operator leave {where}{more} of "
