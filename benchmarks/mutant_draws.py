@@ -99,7 +99,10 @@ def changed_text(text: str, operator: str, occurrence: int) -> str | None:
     from cosmic_ray.mutating import mutate_code
     from cosmic_ray.operators.provider import OperatorProvider
 
-    changed: str | None = mutate_code(text, OperatorProvider()[operator](), occurrence)
+    try:
+        changed: str | None = mutate_code(text, OperatorProvider()[operator](), occurrence)
+    except AttributeError:  # in cosmic-ray, at `except module.Error:`
+        return None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", SyntaxWarning)  # `is` with a literal

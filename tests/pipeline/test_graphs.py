@@ -42,6 +42,17 @@ def test_a_block_graph_becomes_a_layer(graph):
     assert layer.methods == ()
 
 
+def test_tiles_of_the_core_graph_are_in_shared_memory_unless_it_is_told(graph):
+    x = named(graph, "x")
+    block = CyTBGraph(GRID, BLOCK, 1, 64)
+    for more in ({}, {"store_in_dmem": False}, {"store_in_dmem": True}):
+        block.new_input(x, (0, -1, -1), 1, **more)
+    graph.customized([x] * 3, TBGraph(block))
+    graph.register_task(TBGraph(block), "my_task")
+    (layer,) = record(graph).layers
+    assert [slot.store_in_dmem for slot in layer.slots] == [False, False, True]
+
+
 def test_the_first_name_stays(graph):
     x = named(graph, "x")
     graph.attach_nvshmem_tensor(x, "other")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -62,6 +63,28 @@ def test_without_importing_it(site, distribution, files, text):
     assert found.has_mpk == ("mpk/persistent_kernel.py" in files)
     assert text in describe_installed_mirage()
     assert "mirage" not in sys.modules
+
+
+def test_one_file_of_the_name(site, monkeypatch):
+    """What lies in the working folder is not its."""
+    install(site, None, "mirage.py", "work/mpk/persistent_kernel.py")
+    monkeypatch.chdir(site / "work")
+    found = installed_mirage()
+    assert (found.folder, found.has_mpk) == (site / "mirage.py", False)
+
+
+class _Refuses:
+    def find_spec(self, name, path=None, target=None):
+        raise ImportError(f"no {name} here")
+
+
+def test_what_can_not_be_looked_for_is_not_installed(site, monkeypatch):
+    install(site, None, "mirage/__init__.py")
+    monkeypatch.setattr(sys, "meta_path", [_Refuses(), *sys.meta_path])
+    assert installed_mirage() is None
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "mirage", SimpleNamespace(__spec__=None))
+    assert installed_mirage() is None
 
 
 def test_scripts_never_see_it(tmp_path, monkeypatch):

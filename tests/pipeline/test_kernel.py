@@ -79,6 +79,7 @@ def test_attributes():
         made = in_test_mode(world_size=2, mpi_rank=1, page_size=64, num_workers=7)
     assert (made.target_cc, made.world_size, made.mpi_rank) == (100, 2, 1)
     assert (made.page_size, made.num_workers, made.use_nvshmem) == (64, 7, True)
+    assert not in_test_mode().use_nvshmem
     assert made.total_num_requests == 1
     assert made.allocate_nvshmem_teams == 0
     assert not hasattr(made, "argmax_partial_output_size")
@@ -281,4 +282,7 @@ def test_layer_methods_have_names_signatures_and_shapes():
         "(self, input: 'DTensor', weight: 'DTensor', output: 'DTensor', grid_dim: 'tuple', "
         "block_dim: 'tuple')"
     )
-    assert "weight: [hidden]" in method.__doc__
+    assert method.__doc__.endswith("\n    output: [batch, hidden]")
+    assert "\n    weight: [hidden]\n" in method.__doc__
+    noted = PersistentKernel.rmsnorm_linear_layer.__doc__
+    assert noted.endswith("\n\nCan be planned; its kernel is in no target's build of Mirage.")
