@@ -217,13 +217,6 @@ BY_REASON: dict[str, tuple[tuple[str, str, str], ...]] = {
             "inside = np.where(valid, last, 0) - np.where(valid, first, 1)",
         ),
     ),
-    "distinct ranks are at most as many as graphs": (
-        (
-            "mpkgraph.analysis.verify.planned",
-            "if len({x.graph.rank for x in ranks}) < len(ranks):",
-            "if len({x.graph.rank for x in ranks}) is not len(ranks):",
-        ),
-    ),
     "cells that do not overlap are in one order by start and by end": (
         (
             "mpkgraph.model.coverage",
@@ -234,6 +227,36 @@ BY_REASON: dict[str, tuple[tuple[str, str, str], ...]] = {
     "one more pass over what is merged already": (("mpkgraph.model.byteset", "break", "continue"),),
     "runs are joined and sorted afterwards whichever way they are listed": (
         ("mpkgraph.model.byteset", "if stride >= int(stops[-1]):", "if stride >= int(stops[- 0]):"),
+    ),
+    "threads of a block reach no graph and no record": (
+        (
+            "mpkgraph.pipeline.layers.mla_mtp",
+            'call["block_dim"] = (128, 1, 1)',
+            'call["block_dim"] = ( 129, 1, 1)',
+        ),
+        (
+            "mpkgraph.pipeline.layers.mla_mtp",
+            'call["block_dim"] = (256, 1, 1)',
+            'call["block_dim"] = (256, 2, 1)',
+        ),
+    ),
+    "the tasks of later GPUs come first in each layer": (
+        ("mpkgraph.pipeline.layers.linear", "AMPERE = range(80, 90)", "AMPERE = range(80, 91)"),
+    ),
+    "an axis that is mapped to -1 has no size": (
+        (
+            "mpkgraph.pipeline.open_log",
+            "tile = tile_dims(tile, (self.forloop_range, 1, 1), (forloop_dim, -1, -1))",
+            "tile = tile_dims(tile, (self.forloop_range, 1, 0), (forloop_dim, -1, -1))",
+        ),
+    ),
+    "counts are never negative": (
+        (
+            "mpkgraph.analysis.verify.rules.structure.counts",
+            "matters = (triggers.waiting > 0) | np.isin(np.arange(len(needs)), end_events(context))",
+            "matters = (triggers.waiting != 0) | np.isin(np.arange(len(needs)), "
+            "end_events(context))",
+        ),
     ),
     "every type that a kernel takes has a size": (
         (

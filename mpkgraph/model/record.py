@@ -177,6 +177,12 @@ class BlockGraph:
     register_task: RegisteredTask | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def forloop_range(self) -> int:
+        """What the for-loop dims of its slots are divided by; Mirage's layers always have 1."""
+        value = self.extra.get("forloop_range", 1)
+        return value if isinstance(value, int) and value > 0 else 1
+
     def to_json(self) -> JsonObject:
         task = None if self.register_task is None else self.register_task.to_json()
         return {

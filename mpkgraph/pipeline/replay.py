@@ -138,7 +138,7 @@ class _Replay:
             )
 
     def _block_graph(self, entry: BlockGraph) -> None:
-        graph = TBGraph(CyTBGraph(entry.grid_dim, BLOCK_DIM, 1, 64))
+        graph = TBGraph(CyTBGraph(entry.grid_dim, BLOCK_DIM, entry.forloop_range, 64))
         for slot in entry.inputs:
             graph.new_input(
                 self._tensor(slot.tensor), slot.input_map, slot.forloop_dim, slot.store_in_dmem

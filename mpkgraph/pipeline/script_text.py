@@ -147,7 +147,8 @@ class _Script:
         yield f"pk.{call.method}(\n{arguments},\n)\n"
 
     def _block_graph(self, entry: BlockGraph) -> Iterator[str]:
-        yield f"graph = TBGraph(CyTBGraph({entry.grid_dim}, (128, 1, 1), 1, 64))\n"
+        made = f"CyTBGraph({entry.grid_dim}, (128, 1, 1), {entry.forloop_range}, 64)"
+        yield f"graph = TBGraph({made})\n"
         for slot in entry.inputs:
             yield (
                 f"graph.new_input({self._ref(slot.tensor)}, {slot.input_map}, "

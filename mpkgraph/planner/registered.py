@@ -82,9 +82,7 @@ class RegisteredLayer:
 
     @property
     def forloop_range(self) -> int:
-        """What the for-loop dims of its slots are divided by; Mirage's layers always have 1."""
-        value = self.recorded.graph.extra.get("forloop_range", 1)
-        return value if isinstance(value, int) and value > 0 else 1
+        return self.recorded.graph.forloop_range
 
     @cached_property
     def kind(self) -> Hashable:

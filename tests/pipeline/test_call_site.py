@@ -12,15 +12,21 @@ from mpkgraph.model.record import CallSite
 from mpkgraph.pipeline.call_site import doing, user_site, where
 
 
+ASK = """
+def ask():
+    try:
+        found.append(user_site())
+    finally:
+        done.set()
+"""
+
+
 def asked_below_all(file: str, module: str) -> Any:
     """The site as a function of a file sees it that no other one called."""
     found: list[CallSite | None] = []
     done = threading.Event()
     content = {"__name__": module, "found": found, "user_site": user_site, "done": done}
-    exec(
-        compile("\ndef ask():\n    found.append(user_site())\n    done.set()", file, "exec"),
-        content,
-    )
+    exec(compile(ASK, file, "exec"), content)
     _thread.start_new_thread(content["ask"], ())
     assert done.wait(30)
     return found[0]
@@ -29,9 +35,9 @@ def asked_below_all(file: str, module: str) -> Any:
 @pytest.mark.parametrize(
     ("file", "module", "site"),
     [
-        ("script.py", "__main__", CallSite("script.py", 3)),
-        ("/home/script.py", "__main__", CallSite("/home/script.py", 3)),
-        ("<stdin>", "__main__", CallSite("<stdin>", 3)),
+        ("script.py", "__main__", CallSite("script.py", 4)),
+        ("/home/script.py", "__main__", CallSite("/home/script.py", 4)),
+        ("<stdin>", "__main__", CallSite("<stdin>", 4)),
         ("<string>", "__main__", None),  # how a process of ours starts
         ("compile.py", "mpkgraph.cli.compile", None),  # a command's own line
         ("kernel.py", "mpkgraph.pipeline.kernel", None),  # nobody asked

@@ -10,11 +10,12 @@ import pytest
 from mpkgraph.errors import UsageError
 from mpkgraph.io.writer import text_chunks
 from mpkgraph.model.record import LayerCall
+from mpkgraph.pipeline import CyTBGraph, TBGraph
 from mpkgraph.pipeline.compile import CompileOptions, compile_pipelines
 from mpkgraph.pipeline.script_text import script_text
 from mpkgraph.planner.plan import plan
 from tests.pipelines import odd, own
-from tests.pipelines.kit import attach, block, record_of
+from tests.pipelines.kit import ROWS, WHOLE, attach, block, record_of
 
 pytest.importorskip("torch")
 
@@ -37,10 +38,22 @@ def odd_tensors(kernel):
     kernel.rmsnorm_layer(x, w, y, (8, 1, 1), block(kernel))
 
 
+def a_for_loop_of_ones_own(kernel):
+    """Tiles are an eighth of a row; whole rows would not fit into shared memory."""
+    graph = TBGraph(CyTBGraph((8, 1, 1), (128, 1, 1), 8, 64))
+    names = {"x": (8, 1 << 17), "w": (1 << 17,), "y": (8, 1 << 17)}
+    tensors = [attach(kernel, name, *dims) for name, dims in names.items()]
+    for tensor, axes, dim in zip(tensors, (ROWS, WHOLE, ROWS), (1, 0, 1), strict=True):
+        graph.new_input(tensor, axes, dim, tensor is tensors[1])
+    kernel.kn_graph.customized(tensors, graph)
+    kernel.kn_graph.register_task(graph, "rmsnorm_hopper")
+
+
 @pytest.mark.parametrize(
     "build",
     [
         odd_names,
+        a_for_loop_of_ones_own,
         odd_tensors,
         odd.fuse_ok,
         odd.map_output_replicated,

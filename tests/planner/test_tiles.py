@@ -1,13 +1,18 @@
 """Tiles of recorded layers, against values worked out by hand."""
 
 import dataclasses
-from types import SimpleNamespace
 
 import pytest
 
 from mpkgraph.catalog import DEFAULT, DT_UNKNOWN
-from mpkgraph.model.record import LayerSlot, PipelineRecord, RecordedTensor, TensorCall, TensorRef
-from mpkgraph.planner.registered import RegisteredLayer
+from mpkgraph.model.record import (
+    BlockGraph,
+    LayerSlot,
+    PipelineRecord,
+    RecordedTensor,
+    TensorCall,
+    TensorRef,
+)
 from mpkgraph.planner.tiles import LayerTiles, TileError, grid_points, tile_dims
 
 BF16, FP32 = 941, 950
@@ -173,5 +178,4 @@ def test_a_for_loop_over_no_dim_divides_nothing(forloop_dim):
 )
 def test_the_range_of_a_for_loop(extra, wanted):
     """A record may be anybody's."""
-    layer = SimpleNamespace(recorded=SimpleNamespace(graph=SimpleNamespace(extra=extra)))
-    assert RegisteredLayer.forloop_range.fget(layer) == wanted
+    assert BlockGraph((1, 1, 1), (), (), extra=extra).forloop_range == wanted

@@ -78,7 +78,8 @@ class MirageReplay:
 
     def _block(self, entry: BlockGraph) -> None:
         mirage = self._mirage
-        graph = mirage.TBGraph(mirage.core.CyTBGraph(entry.grid_dim, BLOCK_DIM, 1, 64))
+        core = mirage.core.CyTBGraph(entry.grid_dim, BLOCK_DIM, entry.forloop_range, 64)
+        graph = mirage.TBGraph(core)
         for slot in entry.inputs:
             tensor = None if slot.tensor is None else self._tensor(slot.tensor)
             graph.new_input(tensor, slot.input_map, slot.forloop_dim, slot.store_in_dmem)
