@@ -250,14 +250,6 @@ BY_REASON: dict[str, tuple[tuple[str, str, str], ...]] = {
             "tile = tile_dims(tile, (self.forloop_range, 1, 0), (forloop_dim, -1, -1))",
         ),
     ),
-    "counts are never negative": (
-        (
-            "mpkgraph.analysis.verify.rules.structure.counts",
-            "matters = (triggers.waiting > 0) | np.isin(np.arange(len(needs)), end_events(context))",
-            "matters = (triggers.waiting != 0) | np.isin(np.arange(len(needs)), "
-            "end_events(context))",
-        ),
-    ),
     "every type that a kernel takes has a size": (
         (
             "mpkgraph.analysis.verify.rules.resources.types",

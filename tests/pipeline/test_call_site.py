@@ -11,7 +11,6 @@ import pytest
 from mpkgraph.model.record import CallSite
 from mpkgraph.pipeline.call_site import doing, user_site, where
 
-
 ASK = """
 def ask():
     try:

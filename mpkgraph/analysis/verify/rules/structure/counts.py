@@ -45,7 +45,8 @@ def find_wrong_counts(context: VerifyContext) -> Iterator[Finding]:
     """
     triggers = Triggers.of(context)
     needs = context.graph.events.num_triggers
-    matters = (triggers.waiting > 0) | np.isin(np.arange(len(needs)), end_events(context))
+    matters = triggers.waiting.astype(np.bool_)
+    matters[end_events(context)] = True
     matters &= triggers.from_peers == 0
     stuck = np.flatnonzero(matters & (needs > triggers.fired))
     early = np.flatnonzero(matters & (needs < triggers.fired))
