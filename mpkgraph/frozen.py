@@ -2,8 +2,9 @@
 
 The standard decorator compiles six methods for each class, which takes 1 to 2 ms on Pythons before
 3.13; a short command makes some forty classes, which was a sixth of its time. Here only `__init__`
-is compiled, as methods that read the same for every class are shared. Fields, `replace`, equality,
-hash, repr, pickles and signatures are those of the standard one (`tests/test_frozen.py`).
+is compiled, when it is asked for first, as methods that read the same for every class are shared.
+Fields, `replace`, equality, hash, repr, pickles and signatures are those of the standard one
+(`tests/test_frozen.py`).
 """
 
 from __future__ import annotations
@@ -71,11 +72,7 @@ def _frozen(cls: type, *, slots: bool, eq: bool, repr_: bool) -> type:
     fields = dataclasses.fields(made)
     compared = _values([x.name for x in fields if x.compare])
     hashed = _values([x.name for x in fields if (x.compare if x.hash is None else x.hash)])
-    methods: dict[str, Callable[..., Any]] = {
-        "__init__": _init(made, fields),
-        "__setattr__": _setattr,
-        "__delattr__": _delattr,
-    }
+    methods: dict[str, Callable[..., Any]] = {"__setattr__": _setattr, "__delattr__": _delattr}
     if repr_ and "__repr__" not in own:
         methods["__repr__"] = _repr(tuple(x.name for x in fields if x.repr))
     if eq and "__eq__" not in own:
@@ -89,11 +86,28 @@ def _frozen(cls: type, *, slots: bool, eq: bool, repr_: bool) -> type:
         if name not in {"__setattr__", "__delattr__"}:
             method.__qualname__ = f"{made.__qualname__}.{name}"
         setattr(made, name, method)
+    made.__init__ = _LateInit(made, fields)
     parameters = made.__dataclass_params__
     parameters.frozen = parameters.init = True
     parameters.eq, parameters.repr = eq, repr_
     found: type = made
     return found
+
+
+class _LateInit:
+    """Stands for `__init__` until it is looked for: compiling it is most of the work of making a
+    class, and most classes of a short command get no objects.
+    """
+
+    def __init__(self, cls: Any, fields: tuple[dataclasses.Field[Any], ...]) -> None:
+        self._cls = cls
+        self._fields = fields
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        found = _init(self._cls, self._fields)
+        found.__qualname__ = f"{self._cls.__qualname__}.__init__"
+        self._cls.__init__ = found
+        return found if instance is None else found.__get__(instance, owner)
 
 
 def _init(cls: type, fields: tuple[dataclasses.Field[Any], ...]) -> Callable[..., None]:

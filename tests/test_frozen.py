@@ -142,3 +142,23 @@ def test_a_record_that_holds_itself_has_a_repr():
     record = OURS[0](1)
     record.items.append(record)
     assert "..." in repr(record)
+
+
+def test_init_is_compiled_when_it_is_asked_for_and_once():
+    @frozen.dataclass(frozen=True, slots=True)
+    class Late:
+        value: int
+        more: int = 2
+
+    class Below(Late):
+        """Asks for that of its base."""
+
+    assert type(vars(Late)["__init__"]) is not type(lambda: None)
+    assert Below(1).more == 2
+    made = vars(Late)["__init__"]
+    assert inspect.isfunction(made)
+    assert "__init__" not in vars(Below)
+    assert Late(3).value == 3
+    assert vars(Late)["__init__"] is made
+    with pytest.raises(TypeError, match=r"Late\.__init__\(\) missing 1 required"):
+        Late()
