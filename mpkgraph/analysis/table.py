@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from mpkgraph.analysis.integers import MAX_JSON_INTEGER, json_integer
 from mpkgraph.frozen import dataclass
 
-__all__ = ["MAX_JSON_INTEGER", "Column", "Table", "Values", "json_integer"]
+if TYPE_CHECKING:
+    # A table that the cache kept is of lists, and does without numpy.
+    import numpy as np
+    import numpy.typing as npt
 
-Values = npt.NDArray[Any] | Sequence[object]
+    Values = npt.NDArray[Any] | Sequence[object]
+
+__all__ = ["MAX_JSON_INTEGER", "Column", "Table", "json_integer"]
 
 ROWS_AT_A_TIME = 4096
 """Rows that are Python objects at a time when a table is written."""
@@ -35,11 +37,12 @@ class Column:
 
     def to_list(self, start: int = 0, stop: int | None = None) -> list[Any]:
         """Python values of some rows, None where there is none."""
-        if not isinstance(self.values, np.ndarray):
-            return list(self.values[start:stop])
-        values: list[Any] = self.values[start:stop].tolist()
+        part = self.values[start:stop]
+        if not _is_array(part):
+            return list(part)
+        values: list[Any] = part.tolist()
         if self.missing is not None:
-            for row in np.flatnonzero(self.missing[start:stop]).tolist():
+            for row in self.missing[start:stop].nonzero()[0].tolist():
                 values[row] = None
         return values
 
@@ -88,7 +91,17 @@ class Table:
         return list(self.columns.values())
 
 
+def _is_array(values: Values) -> TypeGuard[npt.NDArray[Any]]:
+    return hasattr(values, "dtype")
+
+
 def _has_large(values: Values) -> bool:
-    if not isinstance(values, np.ndarray) or values.dtype.itemsize < 8 or not len(values):
+    """Whether a column of integers has some that JSON readers would change."""
+    if not _is_array(values):
+        first = next((value for value in values if value is not None), None)
+        return type(first) is int and any(
+            type(value) is int and abs(value) > MAX_JSON_INTEGER for value in values
+        )
+    if values.dtype.itemsize < 8 or not len(values):
         return False
     return int(values.max()) > MAX_JSON_INTEGER or int(values.min()) < -MAX_JSON_INTEGER

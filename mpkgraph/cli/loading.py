@@ -192,9 +192,12 @@ def open_graphs(options: LoadOptions) -> list[Loaded]:
     ]
 
 
-def load(options: LoadOptions) -> list[Loaded]:
-    """The graph, or all ranks of a directory in order of rank (only one with `options.rank`)."""
-    loaded = open_graphs(options)
+def load(options: LoadOptions, opened: Sequence[Loaded] | None = None) -> list[Loaded]:
+    """The graph, or all ranks of a directory in order of rank (only one with `options.rank`).
+
+    `opened` is what `open_graphs` gave already.
+    """
+    loaded = open_graphs(options) if opened is None else opened
     return of_rank(options, [(item.graph.rank, item) for item in loaded])
 
 
@@ -214,12 +217,12 @@ def of_rank(options: LoadOptions, items: Sequence[tuple[int, Item]]) -> list[Ite
     return chosen
 
 
-def load_one(options: LoadOptions, purpose: str) -> Loaded:
+def load_one(options: LoadOptions, purpose: str, opened: Sequence[Loaded] | None = None) -> Loaded:
     """The one graph that a view of a single rank needs.
 
     Raises SelectionError when the path holds several ranks and none was chosen.
     """
-    loaded = load(options)
+    loaded = load(options, opened)
     if len(loaded) > 1:
         ranks = ", ".join(str(item.graph.rank) for item in loaded)
         raise SelectionError(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mpkgraph.cli.loading import Loaded, LoadOptions, load, load_one
+from mpkgraph.cli import kept_views
+from mpkgraph.cli.loading import Loaded, LoadOptions, load, load_one, open_graphs
 from mpkgraph.cli.output import Output
 from mpkgraph.cli.request import ShowRequest
 from mpkgraph.errors import SelectionError, UsageError
@@ -18,6 +19,7 @@ from mpkgraph.render.escape import printable
 if TYPE_CHECKING:
     from mpkgraph.analysis.context import GraphContext
     from mpkgraph.analysis.csr import IntArray
+    from mpkgraph.analysis.drawing import Drawing
     from mpkgraph.analysis.table import Table
     from mpkgraph.render.text import TextWriter
 
@@ -276,8 +278,24 @@ def _selection(request: ShowRequest, context: GraphContext) -> IntArray:
 
 
 def _list(request: ShowRequest, output: Output, what: str) -> None:
-    loaded, context = _context(request, "a list")
-    _write_table(output, loaded, _table(request, context, what))
+    options, purpose = load_options(request), "a list"
+    opened = open_graphs(options)
+    is_kept = what in kept_views.KEPT_LISTS and not request.has_selection and _is_alone(opened)
+    kept = kept_views.kept_list(opened[0], what) if is_kept else None
+    if kept is not None:
+        table, rank = kept
+        _write_table(output, {"path": opened[0].path, "rank": rank}, table)
+        return
+    loaded = load_one(options, purpose, opened)
+    table = _table(request, loaded.context, what)
+    if is_kept:
+        kept_views.keep_list(loaded, what, table)
+    _write_table(output, _identity(loaded), table)
+
+
+def _is_alone(opened: Sequence[Loaded]) -> bool:
+    """Whether it is one graph whatever its rank is."""
+    return len(opened) == 1 and opened[0].options.rank is None
 
 
 def _table(request: ShowRequest, context: GraphContext, what: str) -> Table:
@@ -359,7 +377,7 @@ def _neighbourhood(request: ShowRequest, output: Output) -> None:
             **columns,
         },
     )
-    _write_table(output, loaded, table)
+    _write_table(output, _identity(loaded), table)
 
 
 def _paths(request: ShowRequest, output: Output) -> None:
@@ -378,58 +396,75 @@ def _paths(request: ShowRequest, output: Output) -> None:
 
 
 def _draw(request: ShowRequest) -> None:
-    from mpkgraph.analysis.drawing import RankPart, draw_operators, draw_ranks, draw_tasks
     from mpkgraph.render.graphviz import format_of, render
 
     target = request.draw or ""
     wanted = format_of(target)
     level = request.level or ("tasks" if request.has_selection else "operators")
-    if level == "operators":
-        if request.has_selection:
-            raise UsageError(
-                "--level operators draws all operators", remedy="Leave the selection or --level out"
-            )
-        from mpkgraph.analysis.structure import operator_edges
-
-        parts = [
-            RankPart(item.graph, item.operators, operator_edges(item.graph, item.operators))
-            for item in load(load_options(request))
-        ]
-        catalog = load_options(request)
-        from mpkgraph.catalog import catalog_for
-
-        names = catalog_for(catalog.mirage_home)
-        fold = False if request.full else None
-        if len(parts) == 1:
-            drawing = draw_operators(
-                parts[0].graph,
-                parts[0].operators,
-                parts[0].edges,
-                catalog=names,
-                reduce=request.reduce,
-                fold=fold,
-                force=request.force,
-            )
-        else:
-            drawing = draw_ranks(
-                parts, catalog=names, reduce=request.reduce, fold=fold, force=request.force
-            )
-    else:
-        loaded, context = _context(request, "a picture of tasks")
-        chosen = _selection(request, context)
-        drawing = draw_tasks(
-            loaded.graph,
-            loaded.operators,
-            chosen.tolist(),
-            catalog=loaded.catalog,
-            reduce=request.reduce,
-            force=request.force,
-        )
+    drawing = _operators_drawing(request) if level == "operators" else _tasks_drawing(request)
     for warning in render(
         drawing, target, wanted, timeout_s=request.draw_timeout, force=request.force
     ):
         click.echo(f"mpkgraph: dot: {printable(warning)}", err=True)
     wrote(target)
+
+
+def _operators_drawing(request: ShowRequest) -> Drawing:
+    if request.has_selection:
+        raise UsageError(
+            "--level operators draws all operators", remedy="Leave the selection or --level out"
+        )
+    fold = False if request.full else None
+    options = load_options(request)
+    opened = open_graphs(options)
+    kept = None
+    if _is_alone(opened):
+        kept = kept_views.kept_drawing(opened[0], reduce=request.reduce, fold=fold)
+    if kept is not None:
+        from mpkgraph.analysis.drawing import check_size
+
+        if not request.force:
+            check_size(len(kept.nodes), len(kept.edges))
+        return kept
+    from mpkgraph.analysis.drawing import RankPart, draw_operators, draw_ranks
+    from mpkgraph.analysis.structure import operator_edges
+
+    loaded = load(options, opened)
+    parts = [
+        RankPart(item.graph, item.operators, operator_edges(item.graph, item.operators))
+        for item in loaded
+    ]
+    names = loaded[0].catalog
+    if len(parts) > 1:
+        return draw_ranks(
+            parts, catalog=names, reduce=request.reduce, fold=fold, force=request.force
+        )
+    drawing = draw_operators(
+        parts[0].graph,
+        parts[0].operators,
+        parts[0].edges,
+        catalog=names,
+        reduce=request.reduce,
+        fold=fold,
+        force=request.force,
+    )
+    if _is_alone(opened):
+        kept_views.keep_drawing(loaded[0], drawing, reduce=request.reduce, fold=fold)
+    return drawing
+
+
+def _tasks_drawing(request: ShowRequest) -> Drawing:
+    from mpkgraph.analysis.drawing import draw_tasks
+
+    loaded, context = _context(request, "a picture of tasks")
+    return draw_tasks(
+        loaded.graph,
+        loaded.operators,
+        _selection(request, context).tolist(),
+        catalog=loaded.catalog,
+        reduce=request.reduce,
+        force=request.force,
+    )
 
 
 def _extract(request: ShowRequest) -> None:
@@ -453,10 +488,10 @@ def wrote(path: str, note: str = "") -> None:
     click.echo(f"wrote {printable(path)}{': ' if note else ''}{note}", err=True)
 
 
-def _write_table(output: Output, loaded: Loaded, table: Table) -> None:
+def _write_table(output: Output, identity: dict[str, Any], table: Table) -> None:
     if output.form == "json":
         output.write_json(
-            table.name, {**_identity(loaded), "num_rows": table.num_rows, "rows": table.json_rows()}
+            table.name, {**identity, "num_rows": table.num_rows, "rows": table.json_rows()}
         )
     elif output.form == "text":
         from mpkgraph.render.show_text import table_text

@@ -267,7 +267,8 @@ def test_the_code_stamp_sees_a_change(tmp_path, monkeypatch):
 def test_damaged_results_are_misses(mpkgraph, graph, tmp_path, damage):
     wanted = {name: mpkgraph("show", graph, *view).out for name, view in VIEWS.items()}
     results = entries(tmp_path, ".result")
-    assert len(results) == 5  # summary, operators, levels of events, totals of operators, tensors
+    # summary, operators, levels of events, totals and lists of operators and tensors
+    assert len(results) == 7
     texts = [x.read_bytes() for x in results]
     for path, text, other in zip(results, texts, reversed(texts), strict=True):
         half = len(text) // 2
@@ -435,7 +436,7 @@ def test_first_commands_at_once(graph, tmp_path):
         assert (out, err) == (outputs[i % 4][0], b"")
     assert outputs[0] == outputs[2]
     assert len(entries(tmp_path, ".graph")) == 1
-    assert len(entries(tmp_path, ".result")) == 5
+    assert len(entries(tmp_path, ".result")) == 6
     assert not entries(tmp_path, ".tmp")
 
 
