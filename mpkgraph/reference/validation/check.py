@@ -82,7 +82,9 @@ class Checker:
     """Say of all wrong runs where they began, not of the first alone."""
     last: Sequence[RankMemory] = ()
     """Memories of the last run."""
-    _is_traced: bool = False
+    is_traced: bool = False
+    """Whether a wrong run has been traced; setting it leaves the next ones untraced too, unless
+    `traces_all`."""
 
     @property
     def skipped(self) -> Unexecuted:
@@ -111,9 +113,9 @@ class Checker:
         seconds = time.perf_counter() - start
         self.last = memories
         outcome = self.verdict(result, memories, expected, schedule, seconds)
-        if outcome.blame is None or expected.given or (self._is_traced and not self.traces_all):
+        if outcome.blame is None or expected.given or (self.is_traced and not self.traces_all):
             return outcome
-        self._is_traced = True
+        self.is_traced = True
         began = origin(self.program, self.initial, result, self.skipped, self._limits)
         if began is None or (began.is_told_by(outcome.blame) and not began.inputs):
             return outcome

@@ -242,11 +242,16 @@ class _Watch:
             right = _tile({name: meant.buffer}, plan, slot, box)
             # Sums are complete when the last task has added its part
             adds = slot.effect.access != "write" and not slot.effect.writes_remotely
-            if right is None or (adds and not is_last):
+            if value is None or right is None or (adds and not is_last):
                 continue
-            wrong = mismatches(value, right, self._limits_for(place, plan, name, meant))
-            if not adds:
-                wrong &= ~_same_bits(value, before)
+            limits = self._limits_for(place, plan, name, meant)
+            if adds:
+                wrong = mismatches(value, right, limits)
+            else:
+                # A tile may be a whole tensor of which the task writes a part
+                changed = ~_same_bits(value, before)
+                wrong = torch.zeros_like(changed)
+                wrong[changed] = mismatches(value[changed], right[changed], limits)
             if bool(wrong.any()):
                 self._find(position, plan, box, name, wrong, is_unwritten=False)
             elif is_last and writers.count(plan) == 1 and place == position:

@@ -194,6 +194,14 @@ class Validation:
                 outcomes.append(self._named(name, 0))
         return outcomes, replays
 
+    def run_order(self, name: str, seed: int = 0) -> RunOutcome:
+        """Run all tasks in one order (`fifo`, `random`, ...) and compare every tensor.
+
+        The seed is of the order alone: inputs stay those of `options`.
+        """
+        with spans_instead_of_operations():
+            return self._named(name, seed)
+
     def _named(self, name: str, seed: int) -> RunOutcome:
         workers, schedulers = self._workers()
         scheduler = make_scheduler(
