@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+_WORKERS = (
+    "WORKERS_BY_SMS = ((160, 144), (144, 128), (132, 128), (108, 96), (68, 64), (40, 30), ({}, 20))"
+)
+
 BY_REASON: dict[str, tuple[tuple[str, str, str], ...]] = {
     "how much is remembered, or done at once, changes no result": (
         ("mpkgraph.planner.boxes", "REMEMBERED = 256", "REMEMBERED = 255"),
@@ -248,6 +252,13 @@ BY_REASON: dict[str, tuple[tuple[str, str, str], ...]] = {
             "mpkgraph.pipeline.open_log",
             "tile = tile_dims(tile, (self.forloop_range, 1, 1), (forloop_dim, -1, -1))",
             "tile = tile_dims(tile, (self.forloop_range, 1, 0), (forloop_dim, -1, -1))",
+        ),
+    ),
+    "no GPU has fewer than no SMs": (
+        (
+            "mpkgraph.pipeline.target",
+            _WORKERS.format("0"),
+            _WORKERS.format(" -1"),
         ),
     ),
     "every type that a kernel takes has a size": (

@@ -101,8 +101,6 @@ class _Script:
         yield "}\n"
 
     def _tensor(self, call: TensorCall) -> Iterator[str]:
-        if call.tensor in self.names:
-            return
         variable = self._name(call.tensor, call.name)
         if call.op == "attach_input":
             made = self._torch(call)
@@ -141,9 +139,6 @@ class _Script:
 
     def _layer(self, call: LayerCall) -> Iterator[str]:
         arguments = ",\n".join(f"    {k}={self._value(v)}" for k, v in call.args.items())
-        for entry in call.lowlevel:
-            if isinstance(entry, TensorCall):
-                self.names.setdefault(entry.tensor, "")
         yield f"pk.{call.method}(\n{arguments},\n)\n"
 
     def _block_graph(self, entry: BlockGraph) -> Iterator[str]:

@@ -203,8 +203,9 @@ def test_tensors_need_names_and_known_memory():
         made.new_tensor(dims=(4,))
     with pytest.raises(RuntimeError, match="Use cuda_tensor or nvshmem_tensor"):
         made.new_tensor(dims=(4,), name="x", io_category="host")
-    with pytest.raises(AttributeError, match="it has no shape"):
-        made.attach_input([1, 2], name="x")
+    for value, shown in (([1, 2], "a list"), (None, "None")):
+        with pytest.raises(AttributeError, match=f"torch_tensor is {shown}: it has no shape"):
+            made.attach_input(value, name="x")
     with pytest.raises(TypeError, match="a tuple is needed"):
         made.new_tensor(dims=[4, 4], name="x")
     with pytest.raises(AssertionError, match="2 dims"):

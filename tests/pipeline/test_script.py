@@ -13,6 +13,7 @@ from mpkgraph.io.record import read_record
 from mpkgraph.pipeline import PersistentKernel, Target
 from mpkgraph.pipeline.script import ScriptOptions, is_function, run_script
 from mpkgraph.pipeline.script_errors import ScriptError
+from mpkgraph.pipeline.user_code import load_function, run_as_main
 from mpkgraph.planner.plan import ProcessPlanner
 from tests.pipeline.scripts import KERNEL, call, layer_names, line_of, run, write
 
@@ -300,7 +301,7 @@ def test_a_script_that_compiles_nothing(tmp_path):
 
 
 def test_no_such_script(tmp_path):
-    with pytest.raises(UsageError, match="can't read the script"):
+    with pytest.raises(UsageError, match=r"can't read the script: No such file [a-z ]*$"):
         run(tmp_path / "absent.py")
 
 
@@ -339,6 +340,48 @@ for rows in ROWS:
     assert [x.what for x in result.refused] == ["four rows"]
     with pytest.raises(PipelineError, match="four rows"):
         run(none, new_compile_graph=new_compile_graph)
+
+
+def test_how_a_script_ends_whose_pipeline_was_refused(tmp_path):
+    """An exit is for the refusal; an error of its own is another one."""
+
+    def new_compile_graph():
+        def compile_graph(record):
+            raise PipelineError("no rows")
+
+        return compile_graph
+
+    text = """
+pk = kernel()
+norm(pk)
+try:
+    pk.compile()
+except Exception:
+    pass
+"""
+    leaves = write(tmp_path, KERNEL + text + "raise SystemExit(1)\n", "leaves.py")
+    with pytest.raises(PipelineError, match="no rows"):
+        run(leaves, new_compile_graph=new_compile_graph)
+    fails = write(tmp_path, KERNEL + text + "raise ValueError('mine')\n", "fails.py")
+    with pytest.raises(ScriptError, match="ValueError: mine"):
+        run(fails, new_compile_graph=new_compile_graph)
+
+
+def test_annotations_of_a_script_are_not_made_text(tmp_path):
+    """Our own modules' `from __future__` is not the script's."""
+    path = write(tmp_path, "def build(pk, rows: int = 4): ...\n", "mine.py")
+    functions = {}
+    main = sys.modules["__main__"]
+    try:
+        run_as_main(path, path.read_bytes(), functions)
+    finally:
+        sys.modules["__main__"] = main
+    assert functions["build"].__annotations__ == {"rows": int}
+    try:
+        build = load_function(str(path), "build", is_file=True)
+    finally:
+        del sys.modules["mine"]
+    assert build.__annotations__ == {"rows": int}
 
 
 def test_mirages_order_of_calls_is_kept(tmp_path):

@@ -1,5 +1,7 @@
 """The GPU that is planned for: Mirage's choices for it, and what it is asked."""
 
+import re
+
 import pytest
 
 from mpkgraph.errors import UsageError
@@ -102,6 +104,27 @@ def test_every_gpu_has_a_configuration_or_a_reason():
         if gpu.cc != 110:
             workers, schedulers = get_configurations(gpu.num_sms)
             assert workers + schedulers // 4 == gpu.num_sms
+
+
+SOLD_WITH = {
+    "NVIDIA RTX A5000": 24,
+    "NVIDIA RTX 6000 Ada Generation": 48,
+    "NVIDIA H200": 141,
+    "NVIDIA B200": 180,
+    "NVIDIA B300": 288,
+    "NVIDIA Thor": 128,
+    "NVIDIA GeForce RTX 5090": 32,
+}
+"""GB by the data sheets, where the name does not say it; a part may be kept from programs."""
+
+
+@pytest.mark.parametrize("gpu", GPUS, ids=lambda gpu: gpu.name)
+def test_a_gpu_has_the_memory_that_it_is_sold_with(gpu):
+    named = re.search(r"(\d+)GB", gpu.name)
+    if named:
+        assert gpu.memory_bytes == int(named[1]) * 2**30
+    else:
+        assert 0.9 * SOLD_WITH[gpu.name] <= gpu.memory_bytes / 2**30 <= SOLD_WITH[gpu.name]
 
 
 def test_a_world_is_no_larger_than_event_ids_can_tell():
