@@ -44,6 +44,9 @@ def asked_below_all(file: str, module: str) -> Any:
 )
 def test_the_line_of_who_was_called_by_none(file, module, site):
     assert asked_below_all(file, module) == site
+    here = user_site()
+    assert here is not None
+    assert here.file == __file__
 
 
 @pytest.mark.parametrize(
