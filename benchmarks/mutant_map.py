@@ -55,13 +55,13 @@ class LineTests:
         imported = any(x in self.imported.get(module, ()) for x in changed)
         order = self._in_turns(of_line, changed)
         if imported:
-            # Of a signature its body, of a constant lines that mention it; those that look at the
-            # tables themselves; then the whole module
+            # Of a signature its body; those that look at tables themselves; of a constant lines that
+            # mention it; then the whole module, and those beside it
             order += self._in_turns(of_line, body_lines(text, line))
-            order += self._in_turns(of_line, _mentions(text, line))
             order += self._that_import(module)
+            order += self._in_turns(of_line, _mentions(text, line))
             order += self._in_turns(of_line, of_line)
-            order += self._of_package(module) if not order else []
+            order += self._of_package(module)
         order = [x for x in dict.fromkeys(order) if x not in self.left_out]
         known = set(order)
         order = list(dict.fromkeys([*(x for x in first if x in known), *order]))
