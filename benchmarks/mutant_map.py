@@ -55,7 +55,7 @@ class LineTests:
         imported = any(x in self.imported.get(module, ()) for x in changed)
         order = self._in_turns(of_line, changed)
         if imported:
-            # Of a signature its body; those that look at tables themselves; of a constant lines that
+            # Of a signature its body; those that look at tables; of a constant lines that
             # mention it; then the whole module, and those beside it
             order += self._in_turns(of_line, body_lines(text, line))
             order += self._that_import(module)
