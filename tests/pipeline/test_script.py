@@ -5,17 +5,24 @@ import os
 import signal
 import sys
 import warnings
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from mpkgraph.errors import GraphWriteError, PipelineError, UsageError
 from mpkgraph.io.record import read_record
 from mpkgraph.pipeline import PersistentKernel, Target
-from mpkgraph.pipeline.script import ScriptOptions, is_function, run_script
+from mpkgraph.pipeline.compiled import BOTH
+from mpkgraph.pipeline.script import ScriptOptions, _adopt, is_function, run_script
 from mpkgraph.pipeline.script_errors import ScriptError
 from mpkgraph.pipeline.user_code import load_function, run_as_main
 from mpkgraph.planner.plan import ProcessPlanner
 from tests.pipeline.scripts import KERNEL, call, layer_names, line_of, run, write
+from tests.pipelines import own
+from tests.pipelines.kit import record_of
+
+FILES = ("task_graph_rank0.json", "pipeline_rank0.json")
 
 
 def test_runs_as_main_with_its_arguments_and_its_folder_importable(tmp_path):
@@ -365,6 +372,34 @@ except Exception:
     fails = write(tmp_path, KERNEL + text + "raise ValueError('mine')\n", "fails.py")
     with pytest.raises(ScriptError, match="ValueError: mine"):
         run(fails, new_compile_graph=new_compile_graph)
+
+
+@pytest.mark.parametrize("output", [None, "out"])
+def test_graphs_of_processes_that_the_script_started(tmp_path, output):
+    """Those of one process share a planner; all are counted as the script's, after its own."""
+    record = record_of(own.small_argmax)
+    records = [replace(record, path=f"/tmp/{name}.json") for name in ("7-0", "7-1", "9-0")]
+    folder = None if output is None else tmp_path / output
+    session = SimpleNamespace(
+        child_records=records, compiled=["its own"], output=folder, emit=BOTH, notes=[]
+    )
+    planners = []
+
+    def new_compile_graph():
+        planners.append(ProcessPlanner())
+        return planners[-1]
+
+    _adopt(session, ScriptOptions(new_compile_graph=new_compile_graph))
+    assert session.notes == ["3 pipelines were compiled by processes that the script started"]
+    assert len(planners) == 2
+    found = session.compiled[1:]
+    assert [(x.index, x.rank, x.graph is None) for x in found] == [
+        (index, 0, False) for index in (1, 2, 3)
+    ]
+    for item in found:
+        places = [tmp_path / "out" / f"compile{item.index + 1}" / x for x in FILES]
+        assert list(item.files) == ([] if output is None else places)
+        assert all(x.exists() for x in item.files)
 
 
 def test_annotations_of_a_script_are_not_made_text(tmp_path):

@@ -67,6 +67,17 @@ def test_branches_of_a_fork_take_turns():
     ]
 
 
+@pytest.mark.parametrize("dim", [4, 5, 100])
+def test_an_axis_past_all_dims_splits_nothing(dim):
+    producer = shape((4, 1, 1), [], [(0, ROWS)])
+    found, wanted = (
+        emission([producer, shape((2, 1, 1), [(0, axes)], [])], max_tasks=99)
+        for axes in ((0, dim, -1), ROWS)
+    )
+    assert found.task_ids[1].tolist() == wanted.task_ids[1].tolist()
+    assert found.dependent_events.tolist() == wanted.dependent_events.tolist()
+
+
 def test_a_branch_may_split_the_other_way_round():
     fork = shape((2, 2, 1), [], [(0, (0, 1, -1))])
     turned = shape((2, 2, 1), [(0, (1, 0, -1))], [])
