@@ -56,12 +56,13 @@ class LineTests:
         order = self._in_turns(of_line, changed)
         if imported:
             # Of a signature its body; those that look at tables; of a constant lines that
-            # mention it; then the whole module, and those beside it
+            # mention it; then the whole module, those beside it, and whatever there is
             order += self._in_turns(of_line, body_lines(text, line))
             order += self._that_import(module)
             order += self._in_turns(of_line, _mentions(text, line))
             order += self._in_turns(of_line, of_line)
             order += self._of_package(module)
+            order += self._in_turns({0: list(self.seconds)}, [0])
         order = [x for x in dict.fromkeys(order) if x not in self.left_out]
         known = set(order)
         order = list(dict.fromkeys([*(x for x in first if x in known), *order]))

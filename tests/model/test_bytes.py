@@ -100,13 +100,14 @@ def test_an_empty_tile_is_in_those_of_its_tensor_alone():
 
 @pytest.mark.parametrize("offset", range(-12, 13))
 def test_what_two_tiles_share_that_are_not_nested(offset):
-    """Rows of two elements, 4 and 5 apart."""
-    layout = TileLayout((2, 3), (4, 5), 2)
+    """Rows of three elements 4 apart, which reach over the next row, 5 further on."""
+    layout = TileLayout((3, 3), (4, 5), 2)
+    assert not byteset.is_nested(layout.levels)
     one, two = Tile("x", 15, layout), Tile("x", 15 + offset, layout)
     touched = [
         {
             tile.offset + first + k
-            for first in first_bytes((2, 3), (4, 5), 2).values()
+            for first in first_bytes((3, 3), (4, 5), 2).values()
             for k in range(2)
         }
         for tile in (one, two)
@@ -133,15 +134,16 @@ def test_the_first_shared_byte_of_more_runs_than_are_listed():
 
 
 @pytest.mark.parametrize("offset", range(-12, 13))
-@pytest.mark.parametrize("dims", [(4,), (2, 3), (0,)])
+@pytest.mark.parametrize("dims", [(4,), (2, 3), (3, 3), (0,)])
 def test_the_first_byte_that_two_tiles_share(offset, dims):
     """Of one that is nested and one that is not, whichever comes first."""
-    irregular = Tile("x", 6, TileLayout((2, 3), (4, 5), 2))
+    irregular = Tile("x", 6, TileLayout((3, 3), (4, 5), 2))
+    assert not byteset.is_nested(irregular.layout.levels)
     strides = (4, 5) if len(dims) == 2 else (1,)
     other = Tile("x", 6 + offset, TileLayout(dims, strides, 2))
     touched = [
         {tile.offset + first + k for first in first_bytes(d, s, 2).values() for k in range(2)}
-        for tile, d, s in ((irregular, (2, 3), (4, 5)), (other, dims, strides))
+        for tile, d, s in ((irregular, (3, 3), (4, 5)), (other, dims, strides))
     ]
     wanted = min(touched[0] & touched[1], default=None)
     assert irregular.first_shared_byte(other) == wanted
