@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from mpkgraph.analysis.verify.context import VerifyContext, VerifyOptions
 from mpkgraph.analysis.verify.rules.hazards.conflicts import _are_apart, walk_conflicts
+from mpkgraph.analysis.verify.rules.hazards.pair_findings import PairReporter
 from mpkgraph.analysis.verify.rules.hazards.pairs import PairFinder
 from mpkgraph.analysis.verify.run import verify
 from mpkgraph.catalog import DEFAULT
+from mpkgraph.model import coverage, ids
 from mpkgraph.views.operators import recover_operators
 from tests import goldens, loaded
 from tests.analysis.verify import told
@@ -306,10 +310,55 @@ def _never_written(kernel):
         kernel.rmsnorm_layer(source, w, attach(kernel, target, 8, 512), (8, 1, 1), block(kernel))
 
 
+def test_events_that_end_the_runtime_are_told_too():
+    """A file may name event 0, which one trigger completes."""
+    context = built(odd.waw_two_writers)
+    first, second = (context.operators[at].task_ids for at in (0, 1))
+    zero = ids.EventId(rank=0, event_index=0, nvshmem=False).encode()
+    graph = set_tasks(context.graph, "trigger_events", first, np.uint64(zero))
+    (finding,) = found(with_graph(context, graph))
+    assert f"task {first[0]} triggers event 0, which does not lead there" in finding.message
+    graph = set_tasks(context.graph, "trigger_events", first[0], np.uint64(zero))
+    graph = set_tasks(graph, "dependent_events", second, np.uint64(zero))
+    (finding,) = found(with_graph(context, graph))
+    assert f"task {second[1]} waits for event 0, and task {first[1]} triggers" in finding.message
+    assert (finding.count, finding.location.event) == (7, 0)
+
+
+def test_of_two_layers_and_a_tensor_the_worst_is_told(monkeypatch):
+    """Values that are lost before those that are there already, reads first, then the most pairs."""
+    monkeypatch.setattr(PairReporter, "_finding", lambda _, conflict: conflict)
+    reporter = PairReporter(None, None, None, None)
+    operator, tensor = SimpleNamespace(index=3), "x"
+
+    def conflict(hazard, count, *, same=False, at=operator):
+        return SimpleNamespace(
+            hazard=hazard,
+            is_same_value=same,
+            pairs=SimpleNamespace(count=count),
+            earlier=SimpleNamespace(operator=at),
+            later=SimpleNamespace(tensor=tensor),
+        )
+
+    same = conflict("RAW", 9, same=True)
+    few, many = conflict("RAW", 2), conflict("RAW", 5)
+    write, overwrite = conflict("WAW", 7), conflict("WAR", 8)
+    other = conflict("WAR", 1, at=SimpleNamespace(index=4))
+    for order in itertools.permutations([same, few, many, write, overwrite]):
+        assert list(reporter.findings([*order, other])) == [many, other]
+    assert list(reporter.findings([same, overwrite, write])) == [write]
+    assert list(reporter.findings([same])) == [same]
+
+
 def test_new_memory_that_no_layer_writes():
     (finding,) = found(built(_never_written))
     assert finding.rule.code == "MPK210"
     assert finding.message.endswith("no layer writes the tensor")
+
+
+def test_new_memory_whose_tiles_are_too_irregular_to_tell(monkeypatch):
+    monkeypatch.setattr(coverage, "MAX_CELLS", 1)
+    assert not [x for x in found(built(_part_written)) if x.rule.code == "MPK210"]
 
 
 def test_new_memory_whose_rows_are_one():

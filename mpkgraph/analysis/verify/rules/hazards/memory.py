@@ -62,8 +62,8 @@ def _uninitialised(
     operator, name = access.operator, label(context, access.operator)
     tile = next(
         task
-        for task, offset in zip(access.tasks.tolist(), access.offsets.tolist(), strict=True)
-        if access.layout.extent_bytes + offset + access.layout.lowest > regions[0].offset
+        for at, task in enumerate(access.tasks.tolist())
+        if access.tile(at).byte_extent[1] > regions[0].offset
     )
     later = [
         label(context, x.operator)
