@@ -38,6 +38,21 @@ BY_REASON: dict[str, tuple[tuple[str, str, str], ...]] = {
         ),
         ("mpkgraph.model.overlap", "MAX_PAIRS = 1 << 26", "MAX_PAIRS = 2 << 26"),
         (
+            "mpkgraph.analysis.verify.rules.hazards.pairs",
+            "MAX_BLOCK = 1 << 21",
+            "MAX_BLOCK = 1 << 20",
+        ),
+        (
+            "mpkgraph.analysis.verify.rules.hazards.pairs",
+            "MAX_REMEMBERED = 1 << 12",
+            "MAX_REMEMBERED = 2 << 12",
+        ),
+        (
+            "mpkgraph.analysis.verify.rules.splits.facts",
+            "REMEMBERED = 4096",
+            "REMEMBERED = 4097",
+        ),
+        (
             "mpkgraph.model.intersect",
             "done = int(ends[start - 1]) if start else 0",
             "done = int(ends[start - 1]) if start else 1",
@@ -195,6 +210,20 @@ BY_REASON: dict[str, tuple[tuple[str, str, str], ...]] = {
             "mpkgraph.analysis.verify.rules.resources.kernels",
             "for parts in range(1, extent + 1)",
             "for parts in range(1, extent + 2)",
+        ),
+    ),
+    "of one node the first is the last": (
+        (
+            "mpkgraph.analysis.verify.rules.hazards.pairs",
+            "if self.order.is_ordered(int(left.nodes[0]), int(right.nodes[0])):",
+            "if self.order.is_ordered(int(left.nodes[0]), int(right.nodes[ -1])):",
+        ),
+    ),
+    "an operator with tasks has a block along each axis": (
+        (
+            "mpkgraph.analysis.verify.rules.splits.facts",
+            "return tuple(a for a in range(3) if grid[a] > 1 and self.input_map[a] == dim)",
+            "return tuple(a for a in range(3) if grid[a] != 1 and self.input_map[a] == dim)",
         ),
     ),
     "of one name the first is the last": (

@@ -326,7 +326,7 @@ def test_events_that_end_the_runtime_are_told_too():
 
 
 def test_of_two_layers_and_a_tensor_the_worst_is_told(monkeypatch):
-    """Values that are lost before those that are there already, reads first, then the most pairs."""
+    """What is lost before what is there already, then reads, then the most pairs."""
     monkeypatch.setattr(PairReporter, "_finding", lambda _, conflict: conflict)
     reporter = PairReporter(None, None, None, None)
     operator, tensor = SimpleNamespace(index=3), "x"
