@@ -53,6 +53,26 @@ BY_REASON: dict[str, tuple[tuple[str, str, str], ...]] = {
             "REMEMBERED = 4097",
         ),
         (
+            "mpkgraph.analysis.verify.rules.hazards.union",
+            "MAX_REMEMBERED = 1 << 16",
+            "MAX_REMEMBERED = 1 << 17",
+        ),
+        (
+            "mpkgraph.analysis.verify.rules.hazards.union",
+            "MAX_REMEMBERED = 1 << 16",
+            "MAX_REMEMBERED = 1 ^ 16",
+        ),
+        (
+            "mpkgraph.analysis.verify.rules.hazards.siblings",
+            "if shape is not None and shape in self._clean:",
+            "if not shape is not None and shape in self._clean:",
+        ),
+        (
+            "mpkgraph.analysis.verify.rules.splits.signatures",
+            "@lru_cache(maxsize=256)",
+            "@lru_cache(maxsize= 257)",
+        ),
+        (
             "mpkgraph.model.intersect",
             "done = int(ends[start - 1]) if start else 0",
             "done = int(ends[start - 1]) if start else 1",

@@ -16,8 +16,9 @@ from mpkgraph.analysis.verify.rules.hazards.pairs import PairFinder
 from mpkgraph.analysis.verify.rules.hazards.places import Place, shared_place
 from mpkgraph.analysis.verify.run import verify
 from mpkgraph.errors import PipelineError, TooLargeError
+from mpkgraph.model import coverage
 from mpkgraph.model.region import Region
-from mpkgraph.model.tile import TileLayout
+from mpkgraph.model.tile import Tile, TileLayout
 from tests.analysis.verify.oracle import Oracle, built, tile_bytes
 from tests.analysis.verify.random_pipelines import random_pipeline
 
@@ -29,6 +30,53 @@ def contexts(seeds, **more):
     for seed in seeds:
         with contextlib.suppress(PipelineError):  # a fork and join that Mirage refuses
             yield built(random_pipeline(seed, **more), cc=100)
+
+
+@pytest.mark.parametrize(
+    ("column", "elements"), [(0, ((0, 2), (0, 4))), (3, ((0, 2), (3, 4))), (4, None), (8, None)]
+)
+def test_boxes_that_are_apart_have_none_in_common(column, elements):
+    layout = TileLayout((2, 4), (16, 1), BYTES)
+    tiles = Tile("x", 0, layout), Tile("x", column * BYTES, layout)
+    access = SimpleNamespace(use=SimpleNamespace(slot=SimpleNamespace(tensor_dims=(8, 16))))
+    assert places._common_box(tiles, access, access) == elements
+
+
+def test_tiles_that_are_too_irregular_hold_nothing(monkeypatch):
+    """As far as is known: what is asked of them is then not said."""
+    layout = TileLayout((2, 4), (16, 1), BYTES)
+    whole, left, right = (
+        SimpleNamespace(key=(x, np.array([at], dtype=np.int64).tobytes()))
+        for x, at in ((TileLayout((2, 8), (16, 1), BYTES), 0), (layout, 0), (layout, 8))
+    )
+    assert union.Unions().covers([left, right], whole)
+    assert not union.Unions().covers([left], whole)
+    monkeypatch.setattr(coverage, "MAX_CELLS", 1)
+    assert not union.Unions().covers([left, right], whole)
+    assert union.Unions().covers([left, whole], whole)
+
+
+@pytest.mark.parametrize("limit", [1, 4, 7, 100])
+def test_pairs_of_cells_are_listed_some_at_a_time(monkeypatch, limit):
+    """No more than the limit at once, unless two offsets alone have more."""
+    monkeypatch.setattr(pairs, "MAX_BLOCK", limit)
+    left, right = (
+        SimpleNamespace(of_offset=(np.cumsum([0, *sizes])[:-1], np.array(sizes)))
+        for sizes in ((1, 2, 3), (2, 0, 1))
+    )
+    i, j = np.array([0, 1, 1, 2, 2, 2]), np.array([0, 0, 2, 0, 1, 2])
+    blocks = list(pairs._cell_blocks(left, right, i, j))
+    listed = [pair for a, b in blocks for pair in zip(a.tolist(), b.tolist(), strict=True)]
+    (first_i, num_i), (first_j, num_j) = left.of_offset, right.of_offset
+    assert listed == [
+        (first_i[x] + a, first_j[y] + b)
+        for x, y in zip(i, j, strict=True)
+        for a in range(num_i[x])
+        for b in range(num_j[y])
+    ]
+    assert max(len(a) for a, _ in blocks) <= max(limit, (num_i[i] * num_j[j]).max())
+    if limit == 100:
+        assert len(blocks) == 1
 
 
 def box_bytes(elements, strides, first=0):

@@ -11,9 +11,11 @@ import pytest
 
 from mpkgraph.analysis.verify.rules.hazards.access import accesses_by_operator
 from mpkgraph.analysis.verify.rules.hazards.pairs import PairFinder
-from mpkgraph.analysis.verify.rules.hazards.siblings import Siblings, _Work
+from mpkgraph.analysis.verify.rules.hazards.siblings import Siblings, _meets_itself, _Work
+from mpkgraph.model.tile import Tile, TileLayout
 from tests.analysis.verify.oracle import built
 from tests.analysis.verify.rules.mutated import findings
+from tests.model.brute import tile_bytes
 from tests.pipelines.kit import COLUMNS, ROWS, WHOLE, attach, block_graph
 
 
@@ -55,6 +57,27 @@ def test_only_whole_operators_are_remembered():
         siblings = Siblings()
         assert not siblings.conflicts(*other)
         assert not siblings._clean
+
+
+@pytest.mark.parametrize(
+    ("offsets", "layout"),
+    [
+        ([0, 8, 16], TileLayout((8,), (1,), 1)),  # side by side
+        ([0, 7, 16], TileLayout((8,), (1,), 1)),
+        ([0, 9, 16], TileLayout((8,), (1,), 1)),
+        ([0, 8, 8], TileLayout((8,), (1,), 1)),
+        ([5], TileLayout((8,), (1,), 1)),
+        ([0, 4, 8], TileLayout((3, 4), (12, 1), 1)),  # columns, within each other's extents
+        ([0, 3, 8], TileLayout((3, 4), (12, 1), 1)),
+    ],
+)
+def test_tiles_that_meet_each_other(offsets, layout):
+    touched = [tile_bytes(Tile("x", at, layout)) for at in offsets]
+    access = SimpleNamespace(
+        offsets=np.array(offsets), distinct_offsets=np.unique(offsets), layout=layout
+    )
+    meets = any(a & b for a, b in itertools.combinations(touched, 2))
+    assert _meets_itself(access) == meets
 
 
 def test_the_axis_that_an_output_lacks_is_named():

@@ -89,6 +89,10 @@ def test_a_text_that_is_no_relation_is_refused(text):
         ("in1.tile[0] % (0 * 7) == 0", True),
         ("in0.tile[-1] == 512", True),
         ("in0.tile[0] * 8 == in1.tile[0]", True),
+        ("in0.tile[0] <= 7", False),
+        ("in0.tile[0] <= 8", True),
+        ("in0.tile[0] <= 9", True),
+        ("in0.tile[0] == 9", False),
     ],
 )
 def test_arithmetic(text, holds):

@@ -12,6 +12,7 @@ import pytest
 
 from mpkgraph.analysis.verify.finding import Finding
 from mpkgraph.analysis.verify.rules.splits.bounds import _first_crossing, bytes_of
+from mpkgraph.analysis.verify.rules.splits.patterns import _broken
 from mpkgraph.model.record import RecordedTensor
 from mpkgraph.model.tile import TileLayout
 from mpkgraph.pipeline import DTensor
@@ -247,14 +248,33 @@ def test_holes_after_tensors_whose_holes_are_not_looked_for(first):
     assert any(" and 2 more such parts of 'out'" in x.message for x in got)
 
 
-def test_an_output_that_every_task_writes_whole():
+@pytest.mark.parametrize("tasks", [2, 8])
+def test_an_output_that_every_task_writes_whole(tasks):
     def build(kernel):
         x, w, out = norm_slots(kernel)
-        custom(kernel, "rmsnorm_hopper", (8, 1, 1), [(x, ROWS), (w, WHOLE), (out, WHOLE)])
+        custom(kernel, "rmsnorm_hopper", (tasks, 1, 1), [(x, ROWS), (w, WHOLE), (out, WHOLE)])
 
-    finding = only(build)
-    assert finding.rule.code == "MPK107"
-    assert (finding.location.tensor, finding.count) == ("out", 7)
+    got = {x.rule.code: x for x in found(build)}
+    finding = got["MPK107"]
+    assert (finding.location.tensor, finding.count) == ("out", tasks - 1)
+
+
+@pytest.mark.parametrize(
+    ("notes", "told"),
+    [
+        ((), None),
+        (("Slot 0: the element size of its type is not known",), None),
+        (("The whole: no dim explains the step",), None),
+        (("Slot 0: the offsets do not tell the grid axes apart",), "the tiles of 'x' do not lie"),
+        (("Slot 1: no dim explains the step of 6 along y",), "the tiles of 'w' do not lie"),
+        (("a note", "Slot 1: no dim explains the step of 6 along y"), "the tiles of 'w' do not"),
+    ],
+)
+def test_which_notes_of_an_operator_tell_that_tiles_fit_no_grid(notes, told):
+    slots = [SimpleNamespace(name=name) for name in "xw"]
+    what = _broken(SimpleNamespace(ambiguities=notes, slots=slots))
+    assert (what or "")[: len(told or "")] == (told or "")
+    assert (what is None) == (told is None)
 
 
 def test_tiles_that_overlap_in_part():

@@ -82,6 +82,29 @@ def test_an_event_that_gets_too_few_triggers(sound):
     assert [task.task_id for task in finding.witness] == [2, 10]
 
 
+@pytest.mark.parametrize(
+    ("amount", "says"), [(1, "waits for events that never"), (-1, "waits for events that complete")]
+)
+def test_several_events_of_one_layer_are_one_finding(amount, says):
+    def build(kernel: Any) -> None:
+        tensors = attach_all(kernel, "x", "a", "b", dims=(8, HIDDEN))
+        w = attach(kernel, "w", HIDDEN)
+        for source, target in itertools.pairwise(tensors):
+            kernel.rmsnorm_layer(source, w, target, (8, 1, 1), block(kernel))
+
+    context = planned(record_of(build))
+    graph = add_events(context.graph, "num_triggers", [3, 5], amount)
+    past = local(graph.num_events)  # no event: whoever waits for it is told by another rule
+    graph = set_tasks(graph, "dependent_events", context.operators[1].task_ids[0], past)
+    (finding,) = (
+        x
+        for x in findings("structure", with_graph(context, graph))
+        if x.rule.code == ("MPK301" if amount > 0 else "MPK302")
+    )
+    assert says in finding.message
+    assert (finding.count, finding.location.event) == (2, 3)
+
+
 def test_an_event_that_no_task_triggers(sound):
     graph = set_tasks(sound.graph, "trigger_events", NORM, local(3))
     got = found(sound, graph)

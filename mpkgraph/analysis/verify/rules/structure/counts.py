@@ -68,11 +68,8 @@ def _grouped(
 ) -> Iterator[Finding]:
     """One finding for each operator that waits, one for the end."""
     graph = context.graph
-    wanted = np.zeros(graph.num_events, dtype=np.bool_)
-    wanted[events] = True
-    dependent = context.graph.tasks.dependent_indices
-    inside = (dependent >= 0) & (dependent < graph.num_events) & ~graph.tasks.is_null
-    waiting = np.flatnonzero(inside & wanted[np.where(inside, dependent, 0)])
+    dependent = graph.tasks.dependent_indices
+    waiting = np.flatnonzero(np.isin(dependent, events) & ~graph.tasks.is_null)
     for operator, tasks in by_operator(context, waiting):
         mine = np.unique(dependent[tasks])
         one = len(mine) == 1
