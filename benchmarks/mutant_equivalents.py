@@ -6,6 +6,8 @@ _WORKERS = (
     "WORKERS_BY_SMS = ((160, 144), (144, 128), (132, 128), (108, 96), (68, 64), (40, 30), ({}, 20))"
 )
 
+_OUTCOME = "return Outcome(written, repeated, rewritten, accesses[{}].place if accesses else {})"
+
 BY_REASON: dict[str, tuple[tuple[str, str, str], ...]] = {
     "how much is remembered, or done at once, changes no result": (
         ("mpkgraph.planner.boxes", "REMEMBERED = 256", "REMEMBERED = 255"),
@@ -199,6 +201,11 @@ BY_REASON: dict[str, tuple[tuple[str, str, str], ...]] = {
             "first, last = self.rewritten.get(later.tensor, (0, 0))",
             "first, last = self.rewritten.get(later.tensor, (0, -1))",
         ),
+        (
+            "mpkgraph.analysis.verify.rules.hazards.values",
+            "first, last = self.rewritten.get(later.tensor, (0, 0))",
+            "first, last = self.rewritten.get(later.tensor, ( 1, 0))",
+        ),
     ),
     'of booleans both are "and"': (
         (
@@ -231,6 +238,14 @@ BY_REASON: dict[str, tuple[tuple[str, str, str], ...]] = {
             "for parts in range(1, extent + 1)",
             "for parts in range(1, extent + 2)",
         ),
+    ),
+    "accesses of an operator have its place; one without any writes nothing": tuple(
+        (
+            "mpkgraph.analysis.verify.rules.hazards.values",
+            _OUTCOME.format("0", "-1"),
+            _OUTCOME.format(at, otherwise),
+        )
+        for at, otherwise in (("0", "- 2"), ("0", "+1"), (" -1", "-1"))
     ),
     "of one node the first is the last": (
         (

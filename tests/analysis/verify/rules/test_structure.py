@@ -13,6 +13,7 @@ import pytest
 from mpkgraph.analysis.verify.context import VerifyContext
 from mpkgraph.analysis.verify.rules.structure.metadata import _places
 from mpkgraph.analysis.verify.rules.structure.queues import hanging_tasks
+from mpkgraph.analysis.verify.rules.structure.triggers import subject
 from mpkgraph.analysis.workers import assign_workers
 from mpkgraph.catalog import EVENT_EMPTY
 from mpkgraph.model import ids
@@ -82,17 +83,32 @@ def test_an_event_that_gets_too_few_triggers(sound):
     assert [task.task_id for task in finding.witness] == [2, 10]
 
 
+def row_by_row(kernel: Any) -> None:
+    """Events 2 to 9 before tasks 10 to 17, one each."""
+    tensors = attach_all(kernel, "x", "a", "b", dims=(8, HIDDEN))
+    w = attach(kernel, "w", HIDDEN)
+    for source, target in itertools.pairwise(tensors):
+        kernel.rmsnorm_layer(source, w, target, (8, 1, 1), block(kernel))
+
+
+@pytest.mark.parametrize("moved", [-1, 1, 7])
+def test_a_range_of_one_task_that_is_another_one(moved):
+    """As many as wait for the event, and not the one that does."""
+    context = planned(record_of(row_by_row))
+    graph = context.graph
+    for column in ("first_task_ids", "last_task_ids"):
+        value = int(getattr(graph.events, column)[5]) + moved
+        graph = set_events(graph, column, 5, np.uint64(value))
+    assert not findings("MPK309", context)
+    (finding,) = findings("MPK309", with_graph(context, graph))
+    assert finding.location.event == 5
+
+
 @pytest.mark.parametrize(
     ("amount", "says"), [(1, "waits for events that never"), (-1, "waits for events that complete")]
 )
 def test_several_events_of_one_layer_are_one_finding(amount, says):
-    def build(kernel: Any) -> None:
-        tensors = attach_all(kernel, "x", "a", "b", dims=(8, HIDDEN))
-        w = attach(kernel, "w", HIDDEN)
-        for source, target in itertools.pairwise(tensors):
-            kernel.rmsnorm_layer(source, w, target, (8, 1, 1), block(kernel))
-
-    context = planned(record_of(build))
+    context = planned(record_of(row_by_row))
     graph = add_events(context.graph, "num_triggers", [3, 5], amount)
     past = local(graph.num_events)  # no event: whoever waits for it is told by another rule
     graph = set_tasks(graph, "dependent_events", context.operators[1].task_ids[0], past)
@@ -365,6 +381,13 @@ def test_triggers_of_the_event_that_ends_the_runtime_are_counted(sound, num_trig
     assert {code for code, _ in got} >= {"MPK309", "MPK310"}
 
 
+@pytest.mark.parametrize(
+    ("tasks", "told"), [([5], "task 5"), ([5, 7], "task 5 (of 2)"), ([5, 7, 9], "task 5 (of 3)")]
+)
+def test_tasks_of_no_operator_are_called_by_the_first(sound, tasks, told):
+    assert subject(sound, None, np.array(tasks)) == told
+
+
 def test_a_fixed_task_belongs_to_no_operator(sound):
     away = np.uint64(ids.EventId(rank=1, event_index=3, nvshmem=False).encode())
     got = found(sound, set_tasks(sound.graph, "dependent_events", 1, away))
@@ -459,6 +482,21 @@ def test_places_of_tasks_some_of_which_lack(num_subtasks):
     )
     assert (_places(operator) // num_subtasks).tolist() == [points.index(p) for p in chosen]
     assert not (_places(operator) % num_subtasks).any()
+
+
+def test_metadata_of_a_kernel_whose_output_tiles_differ():
+    """It learns its part of the input from metadata all the same."""
+
+    def build(kernel: Any) -> None:
+        tokens = attach(kernel, "tokens", 1, 64, dtype="int64")
+        found = attach(kernel, "found", 1, 8, dtype="int64")
+        kernel.find_ngram_partial_layer(tokens, found, (8, 1, 1), block(kernel))
+
+    context = planned(record_of(build))
+    task = int(context.operators[0].task_ids[2])
+    graph = set_tasks(context.graph, "request_ids", task, 0)
+    (finding,) = findings("MPK313", with_graph(context, graph))
+    assert finding.severity == "error"
 
 
 def test_metadata_that_a_kernel_splits_by():

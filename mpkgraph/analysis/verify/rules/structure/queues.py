@@ -37,7 +37,7 @@ def find_queue_order(context: VerifyContext) -> Iterator[Finding]:
     if context.view.levels.cycle:
         return  # every circle has such a dependency
     events = context.view.all_ranks
-    latest = np.full(events.num_nodes + 1, -1, dtype=np.int64)
+    latest = np.zeros(events.num_nodes, dtype=np.int64)
     has_trigger = np.flatnonzero(events.trigger_nodes >= 0)
     np.maximum.at(latest, events.trigger_nodes[has_trigger], has_trigger)
     waits = np.flatnonzero(events.dependent_nodes >= 0)

@@ -86,27 +86,24 @@ def find_range_mismatches(context: VerifyContext) -> Iterator[Finding]:
     nulls = np.concatenate([[0], np.cumsum(graph.tasks.is_null)])
     inside = np.where(valid, last, 0) - np.where(valid, first, 0)
     inside -= nulls[np.where(valid, last, 0)] - nulls[np.where(valid, first, 0)]
-    good = valid & (waiting == inside) & ((waiting == 0) | ((lowest >= first) & (highest < last)))
+    good = valid & (waiting == inside) & (lowest >= first) & (highest < last)
     bad = np.flatnonzero(plain & ~good)
-    witnesses = np.where(waiting > 0, lowest, np.clip(first, 0, graph.num_tasks - 1))[bad]
+    witnesses = np.where(waiting, lowest, np.clip(first, 0, graph.num_tasks - 1))[bad]
     for operator, tasks in by_operator(context, witnesses):
         mine = bad[np.isin(witnesses, tasks)]
         event = int(mine[0])
-        tasks_text = (
-            f"{int(waiting[event])} tasks from {int(lowest[event])} to {int(highest[event])}"
-            if waiting[event]
-            else "no task"
-        )
+        count, low, high = int(waiting[event]), int(lowest[event]), int(highest[event])
+        who = f"{count} tasks from {low} to {high} wait"
+        if count < 2:
+            who = f"task {low} waits" if count else "no task waits"
         yield Finding(
             rule=RANGE_MISMATCH,
             message=f"{subject(context, operator, tasks)} waits for {len(mine)} events whose range "
             f"says otherwise: event {event} has [{int(events.first_task_ids[event])}, "
-            f"{int(events.last_task_ids[event])}), and {tasks_text} wait for it "
+            f"{int(events.last_task_ids[event])}), and {who} for it "
             f"({graph.num_tasks} tasks in all)",
             location=context.location(operator, event=event),
-            remedy=f"Make the range [{int(lowest[event])}, {int(highest[event]) + 1})"
-            if waiting[event]
-            else "Make the range empty",
+            remedy=f"Make the range [{low}, {high + 1})" if count else "Make the range empty",
             witness=(context.task_ref(int(tasks[0])),),
             count=len(mine),
             count_of="events",
