@@ -213,6 +213,11 @@ BY_REASON: dict[str, tuple[tuple[str, str, str], ...]] = {
             "kept = np.flatnonzero(waited_on & resolved)",
             "kept = np.flatnonzero(waited_on * resolved)",
         ),
+        (
+            "mpkgraph.analysis.verify.rules.structure.triggers",
+            "waits = present & (dependent >= 0) & (dependent < num_events)",
+            "waits = present & (dependent >= 0) * (dependent < num_events)",
+        ),
     ),
     "a number that grows by one meets its limit": (
         (

@@ -12,6 +12,7 @@ from mpkgraph.analysis.verify.layer_facts import _padded
 from mpkgraph.analysis.verify.rules.resources import CHECKS, alignment, limits, meta, types
 from mpkgraph.analysis.verify.run import verify
 from mpkgraph.catalog import DEFAULT
+from mpkgraph.catalog.registered import REGISTERED_TASKS
 from mpkgraph.model.operator import OperatorSet
 from mpkgraph.pipeline import target
 from mpkgraph.views.operators import recover_operators
@@ -307,6 +308,13 @@ def test_grids_that_align_a_vector():
     )
     slot.tensor_dims = ()
     assert alignment._remedy(use, 8) == "Let tiles start at multiples of 8 elements"
+    slot.tensor_dims = (4, 96)
+    for axes in ((1, 1, -1), (-1, -1, -1), (0, 5, -1)):  # two axes on the dim, or none
+        slot.input_map = axes
+        assert alignment._remedy(use, 8) == "Let tiles start at multiples of 8 elements"
+    slot.input_map = (0, 1, -1)
+    assert alignment._remedy(use, 8).startswith("Make grid.y 1, 2, 3, 4, 6, 12: tiles of")
+    slot.input_map = ROWS
     slot.tensor_dims = (95,)
     assert alignment._remedy(use, 8) == "Pad the dim to a multiple of 8 elements"
 
@@ -427,7 +435,8 @@ def test_a_task_without_code():
     layer = Layer("argmax", (1, 1, 1), (Tensor((8, 512)), Tensor((8, 1), dtype="int64")))
     finding = one(context_of(record_of(layer)), "MPK432")
     assert finding.severity == "error"
-    assert "argmax_partial" in finding.remedy
+    assert finding.remedy == "Use argmax_partial and argmax_reduce"
+    assert [x.name for x in REGISTERED_TASKS.values() if x.variant_key is None] == ["argmax"]
 
 
 # Names
