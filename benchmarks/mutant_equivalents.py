@@ -85,6 +85,13 @@ BY_REASON: dict[str, tuple[tuple[str, str, str], ...]] = {
             "done = int(ends[start - 1]) if not start else 0",
         ),
     ),
+    "all edges of a fork have the same blocks there": (
+        (
+            "mpkgraph.planner.emission",
+            "grid, blocks = self._grid(producer), tuple(edges[0].producer_blocks)",
+            "grid, blocks = self._grid(producer), tuple(edges[ 1].producer_blocks)",
+        ),
+    ),
     "all edges into a branch come from its fork": (
         (
             "mpkgraph.planner.emission",
@@ -251,6 +258,20 @@ BY_REASON: dict[str, tuple[tuple[str, str, str], ...]] = {
             _OUTCOME.format(at, otherwise),
         )
         for at, otherwise in (("0", "- 2"), ("0", "+1"), (" -1", "-1"))
+    ),
+    "all inputs of a norm have rows of one length": (
+        (
+            "mpkgraph.analysis.verify.rules.resources.kernels",
+            'f"Use rows of at most {limit * operator.inputs[0].tile_dims[-1] // needed:,} "',
+            'f"Use rows of at most {limit * operator.inputs[ -1].tile_dims[-1] // needed:,} "',
+        ),
+    ),
+    "one worker has no wave in which others are idle": (
+        (
+            "mpkgraph.analysis.verify.rules.advice.work",
+            "if workers is None or workers < 2:",
+            "if workers is None or workers < 1:",
+        ),
     ),
     "of one node the first is the last": (
         (

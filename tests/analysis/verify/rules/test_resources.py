@@ -10,6 +10,7 @@ from mpkgraph.analysis.cost.gpus import GPUS
 from mpkgraph.analysis.verify.context import VerifyContext, VerifyOptions
 from mpkgraph.analysis.verify.layer_facts import _padded
 from mpkgraph.analysis.verify.rules.resources import CHECKS, alignment, limits, meta, types
+from mpkgraph.analysis.verify.rules.resources.kernels import check_sizes
 from mpkgraph.analysis.verify.run import verify
 from mpkgraph.catalog import DEFAULT
 from mpkgraph.catalog.registered import REGISTERED_TASKS
@@ -147,7 +148,10 @@ def with_slots(context, **counts):
 )
 def test_slots_of_a_task(counts, wrong):
     context = with_slots(context_of(record_of(norm())), **counts)
-    assert len(list(limits.check_slots(context))) == wrong
+    found_here = list(limits.check_slots(context))
+    assert len(found_here) == wrong
+    first = int(context.operators[0].task_ids[0])
+    assert [[x.task_id for x in finding.witness] for finding in found_here] == [[first]] * wrong
 
 
 def test_dims_of_a_tensor():
@@ -212,6 +216,37 @@ def test_a_graph_alone_tells_sizes_of_tiles():
     record = record_of(linear(rows=32))
     assert ("MPK411", "error") in codes(without_record(record))
     assert codes(without_record(record_of(linear(rows=16)))) == []
+
+
+@pytest.mark.parametrize(
+    ("layer", "cc", "needs_dims"),
+    [
+        (linear(rows=32), 90, False),
+        (
+            Layer(
+                "quantize_fp8_f32scale_sm100",
+                (8, 1, 1),
+                (
+                    Tensor((8, 192)),
+                    Tensor((8, 192), dtype="fp8"),
+                    Tensor((8, 2), dtype="fp32"),
+                ),
+            ),
+            100,
+            True,
+        ),
+    ],
+)
+def test_only_sizes_of_whole_tensors_need_their_dims(layer, cc, needs_dims):
+    """Of a tile its own dims are enough."""
+    context = context_of(record_of(layer, cc=cc))
+    operators = [
+        replace(x, slots=tuple(replace(s, known_dims=(False,) * 4) for s in x.slots))
+        for x in context.operators
+    ]
+    unknown = replace(context, operators=OperatorSet(tuple(operators), context.operators.num_tasks))
+    assert [x.rule.code for x in check_sizes(context)] == ["MPK411"]
+    assert [x.rule.code for x in check_sizes(unknown)] == ([] if needs_dims else ["MPK411"])
 
 
 def test_params_are_looked_at_where_a_record_gives_them():
