@@ -6,6 +6,10 @@ _WORKERS = (
     "WORKERS_BY_SMS = ((160, 144), (144, 128), (132, 128), (108, 96), (68, 64), (40, 30), ({}, 20))"
 )
 
+_COUNTS = (
+    "context: VerifyContext, triggers: Triggers, events: IntArray, rule: Rule, blocked: int = {}"
+)
+_PRUNED = "state.live = [x for x in state.live if not conflicts_with(x.access.kind) {} x.implied]"
 _OUTCOME = "return Outcome(written, repeated, rewritten, accesses[{}].place if accesses else {})"
 
 BY_REASON: dict[str, tuple[tuple[str, str, str], ...]] = {
@@ -65,6 +69,11 @@ BY_REASON: dict[str, tuple[tuple[str, str, str], ...]] = {
             "MAX_REMEMBERED = 1 ^ 16",
         ),
         (
+            "mpkgraph.analysis.verify.rules.hazards.union",
+            "if len(self._covered) > MAX_REMEMBERED:",
+            "if len(self._covered) < MAX_REMEMBERED:",
+        ),
+        (
             "mpkgraph.analysis.verify.rules.hazards.siblings",
             "if shape is not None and shape in self._clean:",
             "if not shape is not None and shape in self._clean:",
@@ -83,6 +92,27 @@ BY_REASON: dict[str, tuple[tuple[str, str, str], ...]] = {
             "mpkgraph.analysis.verify.rules.hazards.pairs",
             "done = int(ends[start - 1]) if start else 0",
             "done = int(ends[start - 1]) if not start else 0",
+        ),
+    ),
+    "what is pruned has no conflict left": (
+        (
+            "mpkgraph.analysis.verify.rules.hazards.conflicts",
+            _PRUNED.format("<="),
+            _PRUNED.format("<"),
+        ),
+    ),
+    "all of them are of one consumer": (
+        (
+            "mpkgraph.planner.emission",
+            'f"layer {fork} forks, and layer {twice[0].consumer} reads it through "',
+            'f"layer {fork} forks, and layer {twice[ 1].consumer} reads it through "',
+        ),
+    ),
+    "only of events that never complete it is told how many tasks wait": (
+        (
+            "mpkgraph.analysis.verify.rules.structure.counts",
+            _COUNTS.format(0),
+            _COUNTS.format(1),
         ),
     ),
     "all edges of a fork have the same blocks there": (

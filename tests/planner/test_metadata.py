@@ -1,6 +1,7 @@
 """Metadata of a layer's tasks: what their type writes, over a union whose bits are all set."""
 
 import itertools
+import math
 import struct
 
 import numpy as np
@@ -46,5 +47,6 @@ def test_fields_are_views_of_one_union(profile, num_subtasks):
 
 def test_what_is_shared_can_not_be_spoilt():
     for column in metadata_columns((("request_id", "x"),), GRID):
+        assert len(column) == math.prod(GRID)
         with pytest.raises(ValueError, match="read-only"):
             column[0] = np.int32(1)

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from mpkgraph.analysis.verify.context import VerifyContext, VerifyOptions
+from mpkgraph.analysis.verify.rules.hazards.access import sorted_set
+from mpkgraph.analysis.verify.rules.hazards.causes import Bindings
 from mpkgraph.analysis.verify.rules.hazards.conflicts import _are_apart, walk_conflicts
 from mpkgraph.analysis.verify.rules.hazards.pair_findings import PairReporter
 from mpkgraph.analysis.verify.rules.hazards.pairs import PairFinder
@@ -323,6 +325,55 @@ def test_events_that_end_the_runtime_are_told_too():
     (finding,) = found(with_graph(context, graph))
     assert f"task {second[1]} waits for event 0, and task {first[1]} triggers" in finding.message
     assert (finding.count, finding.location.event) == (7, 0)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "axes", "is_output", "cause"),
+    [
+        (7, ROWS, False, "groups"),
+        (7, COLUMNS, False, "second-edge"),
+        (7, COLUMNS, True, "groups"),  # what an output reads has no edge of its own
+        (8, ROWS, False, "second-edge"),
+        (8, ROWS, True, "second-edge"),
+        (8, COLUMNS, False, "second-edge"),
+    ],
+)
+def test_only_the_first_edge_between_two_layers_makes_events(tensor, axes, is_output, cause):
+    """That edge is over tensor 7, whose rows its reader takes."""
+    first, second = SimpleNamespace(index=0), SimpleNamespace(index=1)
+    edge = SimpleNamespace(producer=0, tensor=7, input_map=ROWS)
+    bindings = SimpleNamespace(
+        places={0: 0, 1: 1},
+        _ids={"x": tensor},
+        dag=SimpleNamespace(in_edges=[[], [edge]]),
+        last_writer=lambda *_: first,
+    )
+    written = SimpleNamespace(slot=SimpleNamespace(name="x", is_output=True))
+    read = SimpleNamespace(slot=SimpleNamespace(name="x", input_map=axes, is_output=is_output))
+    conflict = SimpleNamespace(
+        hazard="RAW",
+        earlier=SimpleNamespace(operator=first, use=written, writes=True),
+        later=SimpleNamespace(operator=second, use=read, tensor="x"),
+    )
+    assert Bindings.cause(bindings, conflict) == cause
+
+
+def test_new_memory_that_two_layers_write_and_none_reads():
+    """The last of them is told."""
+
+    def build(kernel):
+        x, w = attach(kernel, "x", 8, 512), attach(kernel, "w", 512)
+        dead = kernel.new_tensor(dims=(8, 512), name="dead")
+        for _ in range(3):
+            kernel.rmsnorm_layer(x, w, dead, (8, 1, 1), block(kernel))
+
+    (finding,) = (x for x in found(built(build)) if x.rule.code == "MPK211")
+    assert finding.location.operator == 2
+
+
+@pytest.mark.parametrize("values", [[], [3], [5, 3, 5, 5, 3, 9, 9], [2, 2, 2], list(range(5))])
+def test_distinct_values(values):
+    assert sorted_set(np.array(values, dtype=np.int64)).tolist() == sorted(set(values))
 
 
 def test_of_two_layers_and_a_tensor_the_worst_is_told(monkeypatch):

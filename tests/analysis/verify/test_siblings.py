@@ -11,7 +11,7 @@ import pytest
 
 from mpkgraph.analysis.verify.rules.hazards.access import accesses_by_operator
 from mpkgraph.analysis.verify.rules.hazards.pairs import PairFinder
-from mpkgraph.analysis.verify.rules.hazards.siblings import Siblings, _meets_itself, _Work
+from mpkgraph.analysis.verify.rules.hazards.siblings import Siblings, _meets_itself, _rows, _Work
 from mpkgraph.model.tile import Tile, TileLayout
 from tests.analysis.verify.oracle import built
 from tests.analysis.verify.rules.mutated import findings
@@ -32,6 +32,29 @@ def test_parts_are_places_along_axes(axes, told):
     places = [tuple(p["xyz".index(axis)] for axis in axes) for p in points]
     numbers = {place: number for number, place in enumerate(sorted(set(places)))}
     assert parts == [numbers[place] for place in places]
+
+
+def test_tasks_of_one_tile_that_do_the_same_are_one_row():
+    """By offset, part and work: how many, and the lowest and the last of them."""
+    numbers = np.array([4, 4, 4, 6, 4, 6])
+    work = SimpleNamespace(
+        parts=lambda access, axes: np.zeros(6, dtype=np.int64),
+        positions=lambda access: np.arange(6),
+        numbers=numbers,
+    )
+    access = SimpleNamespace(
+        offsets=np.array([0, 8, 8, 8, 16, 8]), tasks=np.array([7, 6, 5, 4, 3, 2])
+    )
+    rows = _rows(work, access, "")
+    assert list(zip(*(getattr(rows, x).tolist() for x in COLUMNS_OF_ROWS), strict=True)) == [
+        (0, 4, 1, 7, 7),
+        (8, 4, 2, 5, 6),
+        (8, 6, 2, 2, 4),
+        (16, 4, 1, 3, 3),
+    ]
+
+
+COLUMNS_OF_ROWS = ("offsets", "work", "counts", "tasks", "last_tasks")
 
 
 def _add(kernel, target_map=(0, 1, -1)):

@@ -15,7 +15,7 @@ from mpkgraph.analysis.verify.rules.structure.metadata import _places
 from mpkgraph.analysis.verify.rules.structure.queues import hanging_tasks
 from mpkgraph.analysis.verify.rules.structure.triggers import subject
 from mpkgraph.analysis.workers import assign_workers
-from mpkgraph.catalog import EVENT_EMPTY
+from mpkgraph.catalog import EVENT_EMPTY, EVENT_END_OF_TASK_GRAPH
 from mpkgraph.model import ids
 from mpkgraph.model.graph import NULL_TASK_TYPE, TaskGraph
 from tests.analysis.graphs import document, graph_of
@@ -386,6 +386,13 @@ def test_triggers_of_the_event_that_ends_the_runtime_are_counted(sound, num_trig
 )
 def test_tasks_of_no_operator_are_called_by_the_first(sound, tasks, told):
     assert subject(sound, None, np.array(tasks)) == told
+
+
+def test_a_graph_with_several_ends(sound):
+    graph = set_events(sound.graph, "event_types", [2, 3], EVENT_END_OF_TASK_GRAPH)
+    got = findings("structure", with_graph(sound, graph))
+    (finding,) = (x for x in got if "3 events end the graph: 2, 3, 4" in x.message)
+    assert finding.location.event == 2
 
 
 def test_a_fixed_task_belongs_to_no_operator(sound):
