@@ -142,6 +142,7 @@ BY_REASON: dict[str, tuple[tuple[str, str, str], ...]] = {
             "return kind(zero, zero, zero, 0, slot.input_map, is_null=True)",
             "return kind(zero, zero, zero, -1, slot.input_map, is_null=True)",
         ),
+        ("mpkgraph.planner.plan", "zero = (0, 0, 0, 0)", "zero = (0, -1, 0, 0)"),
     ),
     "the last of the zeros is seen for a tensor without dims, and no variant key reads dim 3": (
         (

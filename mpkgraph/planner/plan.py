@@ -356,7 +356,7 @@ class _Planner:
         )
 
     def _check_addresses(self, layers: list[RegisteredLayer]) -> None:
-        """No output is None; parts of shuffled and fused tensors are not known by themselves."""
+        """Parts of shuffled and fused tensors are not known by themselves."""
         taken: dict[int, TensorCall] = {}
         for where, entry, _ in walk(self.record.log):
             if not isinstance(entry, TensorCall):
@@ -373,13 +373,7 @@ class _Planner:
                 if ref.tensor is not None:
                     taken[ref.tensor] = entry
         for layer in layers:
-            for position, slot in enumerate(layer.slots):
-                if slot.tensor is None and position >= layer.row.num_inputs:
-                    layer.fail(
-                        f"was given None for output {position - layer.row.num_inputs} of "
-                        f"{layer.row.name}: Mirage looks for its address and crashes",
-                        "Give it a tensor",
-                    )
+            for slot in layer.slots:
                 call = None if slot.tensor is None else taken.get(slot.tensor)
                 if call is not None:
                     layer.fail(
