@@ -304,6 +304,13 @@ BY_REASON: dict[str, tuple[tuple[str, str, str], ...]] = {
             "if workers is None or workers < 1:",
         ),
     ),
+    "an access has each task once": (
+        (
+            "mpkgraph.analysis.verify.rules.hazards.access",
+            "return int(np.flatnonzero(self.tasks == task)[0])",
+            "return int(np.flatnonzero(self.tasks == task)[ -1])",
+        ),
+    ),
     "of one node the first is the last": (
         (
             "mpkgraph.analysis.verify.rules.hazards.pairs",

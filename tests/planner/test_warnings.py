@@ -167,3 +167,17 @@ def test_valid_sizes_are_the_nearest_divisors(extent):
         wanted = f"{below} or {above}" if above else f"{below}"
         found = warnings._valid_sizes(extent, size, "x")
         assert found == f"Valid sizes of grid axis x nearest to {size}: {wanted}"
+
+
+@pytest.mark.parametrize(
+    ("op", "codes"),
+    [("shuffle_tensors", {"empty"}), ("fuse_tensors", {"empty", "name", "duplicate-name"})],
+)
+def test_parts_of_a_shuffled_tensor_need_no_name(op, codes):
+    """The generated code looks them up without a variable; those of a fused one have theirs."""
+
+    def build(kernel):
+        parts = [attach(kernel, "one-half", 64, 512) for _ in range(2)]
+        getattr(kernel, op)(parts, 0, 4, "both")
+
+    assert {x.code for x in plan(record_of(build)).warnings} == codes
