@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from mpkgraph.planner import warnings
@@ -167,6 +169,22 @@ def test_valid_sizes_are_the_nearest_divisors(extent):
         wanted = f"{below} or {above}" if above else f"{below}"
         found = warnings._valid_sizes(extent, size, "x")
         assert found == f"Valid sizes of grid axis x nearest to {size}: {wanted}"
+
+
+def test_events_before_null_tasks_belong_to_no_layer():
+    """Events 2 and 3 get one trigger of two; task 4, which event 3 gates, is null."""
+    order = SimpleNamespace(
+        trigger_events=np.array([-1, -1, 2, 3, -1]),
+        num_events=5,
+        event_triggers=np.array([2, 2]),
+        event_is_remote=np.array([False, False]),
+        num_tasks=5,
+        task_ids=[np.array([2, 3])],
+        event_first_tasks=np.array([2, 4]),
+    )
+    ((layer, _, warning),) = warnings._stuck_events(["first", "second"], order)
+    assert layer == "first"
+    assert "waits for 1 events that never complete: event 2 needs 2 triggers" in warning.what
 
 
 @pytest.mark.parametrize(

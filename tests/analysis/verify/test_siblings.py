@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mpkgraph.analysis.verify.rules.hazards.access import accesses_by_operator
+from mpkgraph.analysis.verify.rules.hazards.access import EventCells, accesses_by_operator
 from mpkgraph.analysis.verify.rules.hazards.pairs import PairFinder
 from mpkgraph.analysis.verify.rules.hazards.siblings import Siblings, _meets_itself, _rows, _Work
 from mpkgraph.model.tile import Tile, TileLayout
@@ -32,6 +32,39 @@ def test_parts_are_places_along_axes(axes, told):
     places = [tuple(p["xyz".index(axis)] for axis in axes) for p in points]
     numbers = {place: number for number, place in enumerate(sorted(set(places)))}
     assert parts == [numbers[place] for place in places]
+
+
+def test_cells_are_the_distinct_pairs_of_offset_and_event():
+    access = SimpleNamespace(
+        offsets=np.array([8, 0, 8, 8, 0, 8, 16]),
+        tasks=np.array([9, 8, 7, 6, 5, 4, 3]),
+        task_shift=0,
+        distinct_offsets=np.array([0, 8, 16]),
+    )
+    events = np.array([0, 0, 0, 5, 2, 2, 5, 2, 2, 5])
+    cells = EventCells.of(access, events)
+    pairs = list(zip(access.offsets.tolist(), events[access.tasks].tolist(), strict=True))
+    wanted = sorted(set(pairs))
+    assert cells.nodes.tolist() == [2, 5]
+    found = zip(cells.offsets.tolist(), cells.nodes[cells.codes].tolist(), strict=True)
+    assert list(found) == wanted
+    assert cells.counts.tolist() == [pairs.count(x) for x in wanted]
+    assert cells.first_tasks.tolist() == [
+        min(t for t, pair in zip(access.tasks.tolist(), pairs, strict=True) if pair == x)
+        for x in wanted
+    ]
+    assert [x.tolist() for x in cells.of_offset] == [[0, 1, 3], [1, 2, 1]]
+
+
+def test_slots_that_are_not_touched_are_no_accesses():
+    def build(kernel):
+        tensors = [attach(kernel, name, 8, 512) for name in "abc"]
+        kernel.tensor_init_layer(*tensors, (8, 1, 1), (128, 1, 1))
+
+    context = built(build)
+    finder = PairFinder(context)
+    found = accesses_by_operator(context, finder.peers, finder.order.is_resolved)
+    assert [[x.use.slot.position for x in accesses] for _, accesses in found] == [[0]]
 
 
 def test_tasks_of_one_tile_that_do_the_same_are_one_row():
