@@ -70,6 +70,11 @@ BY_REASON: dict[str, tuple[tuple[str, str, str], ...]] = {
         ),
         (
             "mpkgraph.analysis.verify.rules.hazards.union",
+            "MAX_REMEMBERED = 1 << 16",
+            "MAX_REMEMBERED = 0 << 16",
+        ),
+        (
+            "mpkgraph.analysis.verify.rules.hazards.union",
             "if len(self._covered) > MAX_REMEMBERED:",
             "if len(self._covered) < MAX_REMEMBERED:",
         ),

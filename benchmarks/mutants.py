@@ -241,25 +241,14 @@ def _publish(journal: Journal, drawn: Sequence[Drawn], given: argparse.Namespace
     table = Table("By group", columns, tuple(rows_of(journal, drawn)))
     print_table(table)
     if given.write_docs:
-        facts = (f"seed {given.seed}", f"at most {_most_tried(journal)}")
+        tried = Counter(first.mutant.module for first, _ in journal.history())
+        most = max(tried.values(), default=0)
+        facts = (f"seed {given.seed}", f"at most {most} mutants of a module")
         known = Table("Equivalent mutants", ("why", "module", "line", "changed to"), _equivalents())
         text = (
             markdown([table, known], facts).replace("Machine: ", "Run: ", 1).replace("## ", "#### ")
         )
         write_between_marks(PAGE, text)
-
-
-def _most_tried(journal: Journal) -> str:
-    """`10 mutants of a module (planner: 20)`: groups where more were tried are named."""
-    tried = Counter(first.mutant.module for first, _ in journal.history())
-    most = {
-        group: max(tried[x] for x in modules)
-        for group, modules in modules_by_group().items()
-        if any(x in tried for x in modules)
-    }
-    usual = min(most.values(), default=0)
-    others = ", ".join(f"{group}: {count}" for group, count in most.items() if count > usual)
-    return f"{usual} mutants of a module" + (f" ({others})" if others else "")
 
 
 def _equivalents() -> tuple[tuple[str, ...], ...]:
