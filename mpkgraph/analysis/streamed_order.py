@@ -105,6 +105,7 @@ class StreamedOrder:
             raise OutOfOrderError
         self._num_events = max(self._num_events, num_events)
         if num_events > len(self._level):
-            size = max(num_events, len(self._level) * 3 // 2)
-            self._level = np.append(self._level, np.zeros(size - len(self._level), dtype=np.int32))
-            self._used = np.append(self._used, np.zeros(size - len(self._used), dtype=np.bool_))
+            # an eighth more: `realloc` moves pages, not bytes; what is new is 0
+            size = max(num_events, len(self._level) * 9 // 8)
+            self._level.resize(size, refcheck=False)
+            self._used.resize(size, refcheck=False)

@@ -25,6 +25,8 @@ __all__ = ["StreamWatch", "Summary", "SummaryOptions", "summarise", "summarise_s
 BATCH_TASKS = 1024
 BLOCK_BYTES = 1 << 17
 """Small enough that reading takes few MB, large enough that numpy's overhead stays low."""
+SETTLED_BATCHES = 20
+"""After so many all code of the loop has run, columns have been compressed too."""
 
 
 class StreamWatch(Protocol):
@@ -83,23 +85,34 @@ def summarise_stream(
     progress: Progress | None = None,
     watch: Callable[[], StreamWatch] | None = None,
     keep: Callable[[StreamAnswers], None] | None = None,
+    relieve: Callable[[], None] | None = None,
 ) -> Summary:
     """The summary of a file without holding it: about 10 MB beyond the imports for 1 GB.
 
     Operators are recovered from the tasks. Equal to `summarise` of the graph in memory with
     recovered operators. `watch` makes what sees all that comes by; it is called once a pass, and
-    the last pass is the one that counts; `keep` is called at the end of each. Raises
+    the last pass is the one that counts; `keep` is called at the end of each. `relieve` is called
+    wherever code has run that the rest has no use for, to give its memory back. Raises
     GraphReadError as `read_graph` does.
     """
     options = options or SummaryOptions()
+    relieve = relieve or _nothing
+
+    def one_pass(order: EventOrder | StreamedOrder) -> Summary:
+        return _summarise_stream(path, catalog, options, progress, order, watch, keep, relieve)
+
     if str(path) != "-":
         try:
-            return _summarise_stream(path, catalog, options, progress, StreamedOrder(), watch, keep)
+            return one_pass(StreamedOrder())
         except OutOfOrderError:
             pass  # no file of Mirage's: once more, with all edges between events in memory
     from mpkgraph.analysis.event_order import EventOrder
 
-    return _summarise_stream(path, catalog, options, progress, EventOrder(), watch, keep)
+    return one_pass(EventOrder())
+
+
+def _nothing() -> None:
+    pass
 
 
 def _summarise_stream(
@@ -110,6 +123,7 @@ def _summarise_stream(
     order: EventOrder | StreamedOrder,
     watch: Callable[[], StreamWatch] | None,
     keep: Callable[[StreamAnswers], None] | None,
+    relieve: Callable[[], None],
 ) -> Summary:
     from mpkgraph.io.reader import stream_graph
     from mpkgraph.views.operators import OperatorStream
@@ -125,7 +139,10 @@ def _summarise_stream(
     with stream_graph(
         path, batch_tasks=BATCH_TASKS, block_bytes=BLOCK_BYTES, progress=progress
     ) as stream:
-        for batch in stream.batches():
+        relieve()
+        for number, batch in enumerate(stream.batches()):
+            if number == SETTLED_BATCHES:
+                relieve()
             builder.add_tasks(batch.first_task_id, batch.tasks, stream.layouts)
             operators = recovery.feed(batch.first_task_id, batch.tasks, stream.layouts)
             builder.add_operators(operators)
@@ -135,6 +152,7 @@ def _summarise_stream(
             if watcher is not None:
                 watcher.add_tasks(batch.tasks)
                 watcher.add_operators(operators)
+        relieve()
         operators = recovery.finish()
         builder.add_operators(operators)
         if watcher is not None:
@@ -143,6 +161,7 @@ def _summarise_stream(
         if keep is not None and tensors is not None:
             tensors.add_operators(operators)
             num_events = len(stream.events)
+            relieve()
             keep(
                 StreamAnswers(
                     order.event_levels(num_events),

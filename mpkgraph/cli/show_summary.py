@@ -149,7 +149,7 @@ def _stream(loaded: Loaded) -> Summary:
     """The summary of a file that is read once, in little memory; the cache learns all of it."""
     from mpkgraph.analysis.summary import summarise_stream
     from mpkgraph.io.content import ContentHash
-    from mpkgraph.io.resident import give_back_code
+    from mpkgraph.io.resident import give_back_code, map_large_arrays
 
     is_file = loaded.path != STDIN
     is_plain = is_file and _is_plain(loaded.path)
@@ -167,14 +167,12 @@ def _stream(loaded: Loaded) -> Summary:
 
         def watch(cache: GraphCache, spool: BinaryIO) -> EntryStream:
             from mpkgraph.io.entry_stream import EntryStream
-            from mpkgraph.views.extents import complete_extents
+            from mpkgraph.views.extents import each_completed
 
-            passes[:] = [
-                EntryStream(loaded.path, complete_extents, sha256, spool, cache.limit_bytes)
-            ]
+            passes[:] = [EntryStream(loaded.path, each_completed, sha256, spool, cache.limit_bytes)]
             return passes[0]
 
-        give_back_code()
+        map_large_arrays()
         with progress_bar(enabled=loaded.options.progress) as progress:
             summary = summarise_stream(
                 loaded.path,
@@ -182,6 +180,7 @@ def _stream(loaded: Loaded) -> Summary:
                 progress=progress,
                 watch=None if cache is None or spool is None else partial(watch, cache, spool),
                 keep=None if spool is None else answers.append,
+                relieve=give_back_code,
             )
         source = dataclasses.replace(summary.source, sha256=sha256())
         summary = dataclasses.replace(summary, source=source)

@@ -50,8 +50,9 @@ from mpkgraph.model.graph import (
 
 __all__ = ["EntryError", "GraphEntryWriter", "decode", "encode"]
 
-PIECE_TASKS = 1 << 14
-"""Tasks whose columns are compressed together when they come in small batches."""
+PIECE_TASKS = 1 << 13
+"""Tasks whose columns are compressed together when they come in small batches: more of them take
+memory, and second commands unpack them for a few tasks."""
 
 _MAGIC = b"MPKGRAPH"
 _FACTS = "facts"

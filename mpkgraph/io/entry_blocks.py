@@ -30,6 +30,10 @@ MAX_COLUMN_BYTES = 1 << 33
 """Columns of a graph of about 90 GB; more is a hostile entry."""
 COMPRESSION_LEVEL = 1
 """Columns of a graph come out no larger than at level 3, which takes 1.3 MB more to work."""
+_COMPRESSION = zstandard.ZstdCompressionParameters.from_level(
+    COMPRESSION_LEVEL, window_log=16, hash_log=13
+)
+"""Looks back over 64 KiB: a fifth more bytes than with all of a column, in half a MB less."""
 
 # magic, version, header bytes, header checksum, body checksum, body bytes
 PREFIX = struct.Struct("<8sIIIIQ")
@@ -44,9 +48,8 @@ class BlockWriter:
     def __init__(self, magic: bytes, spool: BinaryIO | None = None) -> None:
         self._magic = magic
         self._spool = spool
-        self._compressor = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL)
         self._blocks: list[tuple[str, str, int, int]] = []
-        self._body: list[bytes | tuple[int, int]] = []
+        self._body: list[bytes | int] = []
 
     def add(self, name: str, column: Column) -> None:
         """The next block, in the narrowest type that holds its values."""
@@ -55,12 +58,14 @@ class BlockWriter:
     def pack(self, column: Column) -> PackedColumn:
         """A piece of a column, compressed, to be added later."""
         values = narrow(column)
-        # In pieces: all at once the compressor takes room for the worst case
-        stream = self._compressor.compressobj(size=values.nbytes)
+        # In pieces: all at once the compressor takes room for the worst case. A new one each time,
+        # as it keeps what it needs to work.
+        compressor = zstandard.ZstdCompressor(compression_params=_COMPRESSION)
+        stream = compressor.compressobj(size=values.nbytes)
         stored = b"".join((stream.compress(values.data.cast("B")), stream.flush()))
         if self._spool is None:
             return PackedColumn(values.dtype.str, len(values), len(stored), stored)
-        place = self._spool.seek(0, os.SEEK_END), len(stored)
+        place = self._spool.seek(0, os.SEEK_END)
         self._spool.write(stored)
         return PackedColumn(values.dtype.str, len(values), len(stored), place)
 
@@ -88,12 +93,11 @@ class BlockWriter:
         yield from self._stored()
 
     def _stored(self) -> Iterator[bytes]:
-        for stored in self._body:
+        for stored, (_, _, _, size) in zip(self._body, self._blocks, strict=True):
             if isinstance(stored, bytes):
                 yield stored
             elif self._spool is not None:
-                place, size = stored
-                self._spool.seek(place)
+                self._spool.seek(stored)
                 yield self._spool.read(size)
 
 
@@ -103,8 +107,8 @@ class PackedColumn(NamedTuple):
     dtype: str
     num_values: int
     num_bytes: int
-    stored: bytes | tuple[int, int]
-    """The frame, or its place and size in the spool."""
+    stored: bytes | int
+    """The frame, or its place in the spool."""
 
 
 def narrow(column: Column) -> Column:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
 from mpkgraph.io.cache import entry_file_name
@@ -22,13 +22,14 @@ class EntryStream:
     """Watches a stream (see `analysis.summary.StreamWatch`) and makes the entries of its graph.
 
     Compressed columns go to `spool`, `max_bytes` of them at most. `complete` is what becomes of
-    operators once all are known, `sha256` waits for that of the text (None when it is not known).
+    operators once all are known (it may go through them again and again), `sha256` waits for that
+    of the text (None when it is not known).
     """
 
     def __init__(
         self,
         path: str,
-        complete: Callable[[list[Operator]], Sequence[Operator]],
+        complete: Callable[[Iterable[Operator]], Iterable[Operator]],
         sha256: Callable[[], str | None],
         spool: BinaryIO,
         max_bytes: int,

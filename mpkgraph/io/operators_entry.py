@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import marshal
+import zlib
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -78,6 +82,18 @@ _SLOT_COLUMNS = (
     "slot_num_tensor_dims",
 )
 """One value a slot; the last three count what the slot has in other columns."""
+_COLUMNS = (
+    *_OPERATOR_COLUMNS,
+    "variant_ids",
+    "ambiguities",
+    *_SLOT_COLUMNS,
+    "slot_names",
+    "slot_dims",
+    "slot_strides",
+    "slot_tensor_dims",
+    "slot_known_dims",
+)
+"""In the order of the entry."""
 
 
 def encode_operators(operators: OperatorSet) -> bytes:
@@ -95,7 +111,7 @@ class OperatorsWriter:
 
     def __init__(self) -> None:
         self._blocks = BlockWriter(_MAGIC)
-        self._shells: list[Operator] = []
+        self._shells = _Shells()
         self._num_positions: list[int] = []
         self._num_tasks: list[int] = []
         self._pieces: dict[str, list[PackedColumn]] = {"task_steps": [], "positions": []}
@@ -104,7 +120,11 @@ class OperatorsWriter:
         self._last_task = 0
 
     def add(self, operators: Iterable[Operator]) -> None:
-        """Operators that follow those of the call before."""
+        """Operators that follow those of the call before.
+
+        Raises EntryError when they hold values that the entry does not keep.
+        """
+        operators = list(operators)
         for operator in operators:
             steps = np.diff(operator.task_ids, prepend=self._last_task)
             if len(steps):
@@ -118,31 +138,33 @@ class OperatorsWriter:
                     fail("grid positions are not those of the tasks")
                 self._pending["positions"].extend(positions.reshape(-1))
             self._num_pending += len(steps)
-            self._shells.append(
-                dataclasses.replace(operator, task_ids=_NO_TASKS, grid_positions=None)
-            )
             if self._num_pending >= PIECE_TASKS:
                 self._pack()
+        if operators:
+            self._shells.add(operators)
 
     def finish(
         self,
         num_tasks: int,
-        complete: Callable[[list[Operator]], Sequence[Operator]] | None = None,
+        complete: Callable[[Iterable[Operator]], Iterable[Operator]] | None = None,
     ) -> bytes:
-        """The entry; call it once. `complete` may change slots, seeing operators without tasks.
+        """The entry; call it once. `complete` may change slots, seeing operators without tasks, as
+        often as it likes; each is made anew.
 
         Raises EntryError when the operators hold values that the entry does not keep.
         """
         self._pack()
-        operators = self._shells if complete is None else complete(self._shells)
+        operators: Iterable[Operator] = self._shells
+        if complete is not None:
+            operators = complete(operators)
         texts: dict[str, int] = {}
-        columns = self._columns(operators, texts)
-        facts = {"num_tasks": num_tasks, "texts": list(texts)}
         blocks = self._blocks
         try:
+            columns = self._columns(operators, texts)
+            facts = {"num_tasks": num_tasks, "texts": list(texts)}
             blocks.add(_FACTS, np.frombuffer(orjson.dumps(facts), np.uint8))
             for name, values in columns.items():
-                blocks.add(name, np.fromiter(values, np.int64))
+                blocks.add(name, np.frombuffer(values, np.int64))
         except (OverflowError, TypeError) as error:
             raise EntryError(f"an operator holds what can't be kept: {error}") from error
         for name, pieces in self._pieces.items():
@@ -157,70 +179,99 @@ class OperatorsWriter:
         self._num_pending = 0
 
     def _columns(
-        self, operators: Sequence[Operator], texts: dict[str, int]
-    ) -> dict[str, Iterable[int]]:
+        self, operators: Iterable[Operator], texts: dict[str, int]
+    ) -> dict[str, array[int]]:
         def text(value: str | None) -> int:
             return _NONE if value is None else texts.setdefault(value, len(texts))
 
-        slots = [slot for operator in operators for slot in operator.slots]
-        for index, operator in enumerate(operators):
-            if operator.index != index or any(
-                slot.position != position
-                or len(slot.strides) != len(slot.tile_dims)
-                or len(slot.known_dims) != len(slot.tensor_dims)
-                for position, slot in enumerate(operator.slots)
-            ):
-                fail("operators or slots are not in order")
-        chain = itertools.chain.from_iterable
-        operator_columns = zip(
-            *(
-                (
-                    x.task_type,
-                    *x.grid_dim,
-                    _bits(x.known_grid),
-                    x.num_subtasks,
-                    _ORIGINS.index(x.origin),
-                    text(x.layer_method),
-                    text(x.register_name),
-                    _NONE if x.layer_index is None else x.layer_index,
-                    num_tasks,
-                    num_positions,
-                    len(x.variant_ids),
-                    len(x.ambiguities),
-                    len(x.slots),
+        columns = {name: array("q") for name in _COLUMNS}
+        of_operators = [columns[name].append for name in _OPERATOR_COLUMNS]
+        of_slots = [columns[name].append for name in _SLOT_COLUMNS]
+        counts = zip(self._num_tasks, self._num_positions, strict=True)
+        for index, (operator, (num_tasks, num_positions)) in enumerate(
+            zip(operators, counts, strict=True)
+        ):
+            if operator.index != index:
+                fail("operators are not in order")
+            row = (
+                operator.task_type,
+                *operator.grid_dim,
+                _bits(operator.known_grid),
+                operator.num_subtasks,
+                _ORIGINS.index(operator.origin),
+                text(operator.layer_method),
+                text(operator.register_name),
+                _NONE if operator.layer_index is None else operator.layer_index,
+                num_tasks,
+                num_positions,
+                len(operator.variant_ids),
+                len(operator.ambiguities),
+                len(operator.slots),
+            )
+            for append, value in zip(of_operators, row, strict=True):
+                append(value)
+            columns["variant_ids"].extend(operator.variant_ids)
+            columns["ambiguities"].extend(map(text, operator.ambiguities))
+            for position, slot in enumerate(operator.slots):
+                if (
+                    slot.position != position
+                    or len(slot.strides) != len(slot.tile_dims)
+                    or len(slot.known_dims) != len(slot.tensor_dims)
+                ):
+                    fail("slots are not in order")
+                values = (
+                    slot.is_output,
+                    slot.data_type,
+                    *slot.input_map,
+                    _bits(slot.known_map),
+                    len(slot.base_ptrs),
+                    len(slot.tile_dims),
+                    len(slot.tensor_dims),
                 )
-                for x, num_tasks, num_positions in zip(
-                    operators, self._num_tasks, self._num_positions, strict=True
-                )
-            ),
-            strict=True,
-        )
-        slot_columns = zip(
-            *(
-                (
-                    x.is_output,
-                    x.data_type,
-                    *x.input_map,
-                    _bits(x.known_map),
-                    len(x.base_ptrs),
-                    len(x.tile_dims),
-                    len(x.tensor_dims),
-                )
-                for x in slots
-            ),
-            strict=True,
-        )
-        return {
-            **_named(_OPERATOR_COLUMNS, operator_columns),
-            "variant_ids": chain(x.variant_ids for x in operators),
-            "ambiguities": [text(line) for x in operators for line in x.ambiguities],
-            **_named(_SLOT_COLUMNS, slot_columns),
-            "slot_names": [text(name) for x in slots for name in x.base_ptrs],
-            "slot_dims": chain(x.tile_dims for x in slots),
-            "slot_strides": chain(x.strides for x in slots),
-            "slot_tensor_dims": chain(x.tensor_dims for x in slots),
-            "slot_known_dims": chain(x.known_dims for x in slots),
-        }
+                for append, value in zip(of_slots, values, strict=True):
+                    append(value)
+                columns["slot_names"].extend(map(text, slot.base_ptrs))
+                columns["slot_dims"].extend(slot.tile_dims)
+                columns["slot_strides"].extend(slot.strides)
+                columns["slot_tensor_dims"].extend(slot.tensor_dims)
+                columns["slot_known_dims"].extend(slot.known_dims)
+        return columns
+
+
+class _Shells:
+    """Operators without their tasks in a tenth of the memory, each made when it is asked for."""
+
+    def __init__(self) -> None:
+        self._squeezed: list[bytes] = []
+
+    def add(self, operators: Sequence[Operator]) -> None:
+        try:
+            plain = marshal.dumps([_plain(x) for x in operators])
+        except ValueError:
+            fail("an operator holds what can't be kept")
+        self._squeezed.append(zlib.compress(plain, 1))
+
+    def __iter__(self) -> Iterator[Operator]:
+        for squeezed in self._squeezed:
+            plain = marshal.loads(zlib.decompress(squeezed))  # noqa: S302  (from `add`)
+            yield from map(_of_plain, plain)
+
+
+_SHELL_FIELDS = tuple(
+    x.name for x in dataclasses.fields(Operator) if x.name not in {"task_ids", "grid_positions"}
+)
+_SLOT_FIELDS = tuple(x.name for x in dataclasses.fields(OperatorSlot))
+
+
+def _plain(operator: Operator) -> dict[str, Any]:
+    plain = {name: getattr(operator, name) for name in _SHELL_FIELDS}
+    plain["slots"] = [tuple([getattr(x, name) for name in _SLOT_FIELDS]) for x in operator.slots]
+    return plain
+
+
+def _of_plain(plain: dict[str, Any]) -> Operator:
+    slots = tuple([OperatorSlot(*values) for values in plain.pop("slots")])
+    return Operator(task_ids=_NO_TASKS, grid_positions=None, slots=slots, **plain)
 
 
 def decode_operators(data: bytes, *, num_tasks: int) -> StoredOperators:
@@ -485,11 +536,6 @@ def _starts(columns: Mapping[str, Column], num_slots: int) -> _Starts:
         dims=of("slot_num_dims", "slot_dims"),
         tensor_dims=of("slot_num_tensor_dims", "slot_tensor_dims"),
     )
-
-
-def _named(names: Sequence[str], columns: Iterable[tuple[int, ...]]) -> dict[str, Iterable[int]]:
-    found = dict(zip(names, columns, strict=False))
-    return {name: found.get(name, ()) for name in names}
 
 
 def _bits(flags: Sequence[bool]) -> int:

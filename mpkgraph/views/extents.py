@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from mpkgraph.model.operator import Operator, OperatorSlot
@@ -17,20 +17,50 @@ def complete_extents(operators: Iterable[Operator]) -> list[Operator]:
     lower bounds the largest holds. Operators that contradict each other (two tensors of one name)
     are left as they are.
     """
-    operators = list(operators)
-    dims: dict[_Tensor, list[int]] = {}
-    known: dict[_Tensor, list[bool]] = {}
-    contradictory: set[_Tensor] = set()
+    return list(each_completed(list(operators)))
+
+
+def each_completed(operators: Iterable[Operator]) -> Iterator[Operator]:
+    """As `complete_extents`, one by one; `operators` is gone through twice."""
+    extents = _Extents()
     for operator in operators:
+        extents.add(operator)
+    for operator in operators:
+        yield extents.completed(operator)
+
+
+class _Extents:
+    """What operators say of the dims of each tensor."""
+
+    def __init__(self) -> None:
+        self._dims: dict[_Tensor, list[int]] = {}
+        self._known: dict[_Tensor, list[bool]] = {}
+        self._contradictory: set[_Tensor] = set()
+
+    def add(self, operator: Operator) -> None:
         for slot in operator.slots:
             tensor = _tensor(slot)
             if tensor is None:
                 continue
-            if tensor not in dims:
-                dims[tensor], known[tensor] = list(slot.tensor_dims), list(slot.known_dims)
-            elif not _merge(dims[tensor], known[tensor], slot):
-                contradictory.add(tensor)
-    return [_completed(operator, dims, known, contradictory) for operator in operators]
+            if tensor not in self._dims:
+                self._dims[tensor] = list(slot.tensor_dims)
+                self._known[tensor] = list(slot.known_dims)
+            elif not _merge(self._dims[tensor], self._known[tensor], slot):
+                self._contradictory.add(tensor)
+
+    def completed(self, operator: Operator) -> Operator:
+        slots = []
+        for slot in operator.slots:
+            tensor = _tensor(slot)
+            if tensor is not None and tensor not in self._contradictory:
+                whole, sure = tuple(self._dims[tensor]), tuple(self._known[tensor])
+                if (whole, sure) != (slot.tensor_dims, slot.known_dims):
+                    slots.append(replace(slot, tensor_dims=whole, known_dims=sure))
+                    continue
+            slots.append(slot)
+        if all(new is old for new, old in zip(slots, operator.slots, strict=True)):
+            return operator
+        return replace(operator, slots=tuple(slots))
 
 
 def _tensor(slot: OperatorSlot) -> _Tensor | None:
@@ -54,23 +84,3 @@ def _merge(dims: list[int], known: list[bool], slot: OperatorSlot) -> bool:
         else:
             dims[dim] = max(dims[dim], extent)
     return True
-
-
-def _completed(
-    operator: Operator,
-    dims: dict[_Tensor, list[int]],
-    known: dict[_Tensor, list[bool]],
-    contradictory: set[_Tensor],
-) -> Operator:
-    slots = []
-    for slot in operator.slots:
-        tensor = _tensor(slot)
-        if tensor is not None and tensor not in contradictory:
-            whole, sure = tuple(dims[tensor]), tuple(known[tensor])
-            if (whole, sure) != (slot.tensor_dims, slot.known_dims):
-                slots.append(replace(slot, tensor_dims=whole, known_dims=sure))
-                continue
-        slots.append(slot)
-    if all(new is old for new, old in zip(slots, operator.slots, strict=True)):
-        return operator
-    return replace(operator, slots=tuple(slots))
