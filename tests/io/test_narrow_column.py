@@ -1,5 +1,8 @@
 """Narrow columns against plain arrays."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -54,3 +57,34 @@ def test_code_that_was_given_back_still_runs():
     give_back_code()
     assert np.arange(10).sum() == 45
     assert np.linalg.norm(np.ones(4)) == 2
+
+
+_MAPPED = """
+import ctypes, sys
+import numpy as np
+from mpkgraph.io.resident import map_large_arrays
+
+class Info(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in "abcdefghij"]
+
+libc = ctypes.CDLL(None)
+if not hasattr(libc, "mallinfo2"):
+    sys.exit(5)
+libc.mallinfo2.restype = Info
+if sys.argv[1] == "fixed":
+    map_large_arrays()
+large = np.ones(1 << 20)
+del large  # whose size the bound becomes
+before = libc.mallinfo2().e
+kept = np.ones(1 << 15)
+sys.exit(0 if libc.mallinfo2().e - before >= kept.nbytes else 1)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the C library of Linux")
+@pytest.mark.parametrize(("how", "code"), [("fixed", 0), ("as it is", 1)])
+def test_large_arrays_stay_mapped(how, code):
+    done = subprocess.run([sys.executable, "-c", _MAPPED, how], check=False, timeout=60)
+    if done.returncode == 5:
+        pytest.skip("a C library without mallinfo2")
+    assert done.returncode == code
