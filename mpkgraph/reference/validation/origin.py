@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 
 from mpkgraph.analysis.execution.schedulers import hurrying
@@ -248,11 +249,8 @@ class _Watch:
             if adds:
                 wrong = mismatches(value, right, limits)
             else:
-                # A tile may be a whole tensor of which the task writes a part
-                changed = ~_same_bits(value, before)
-                wrong = torch.zeros_like(changed)
-                wrong[changed] = mismatches(value[changed], right[changed], limits)
-            if bool(wrong.any()):
+                wrong = _wrong_where_changed(value, before, right, limits)
+            if wrong is not None and bool(wrong.any()):
                 self._find(position, plan, box, name, wrong, is_unwritten=False)
             elif is_last and writers.count(plan) == 1 and place == position:
                 self._look_for_holes(position, plan, box, name, meant)
@@ -364,8 +362,25 @@ def _tile(
     return view if low >= 0 and high <= buffer.num_bytes else None
 
 
+def _wrong_where_changed(value: Any, before: Any, right: Any, limits: Limits) -> Any | None:
+    """By element whether a task has made it wrong; None where it is clear that it has not.
+
+    A tile may be a whole tensor of which the task writes a small part.
+    """
+    places = torch.from_numpy(np.flatnonzero(_bits(value).numpy() != _bits(before).numpy()))
+    found = mismatches(value.reshape(-1)[places], right.reshape(-1)[places], limits)
+    if not bool(found.any()):
+        return None
+    wrong = torch.zeros(value.shape, dtype=torch.bool)
+    wrong.view(-1)[places] = found
+    return wrong
+
+
 def _same_bits(value: Any, other: Any) -> Any:
     """By element whether two tensors hold the same bits."""
+    return _bits(value) == _bits(other)
+
+
+def _bits(value: Any) -> Any:
     integers = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-    kind = integers[value.element_size()]
-    return value.contiguous().view(kind) == other.contiguous().view(kind)
+    return value.contiguous().view(integers[value.element_size()])
