@@ -5,16 +5,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mpkgraph.io.words import WORD_BYTES, Bytes, Numbers, Positions, word
+from mpkgraph.io.words import WORD_BYTES, Bytes, Numbers, Positions
 
 MARGIN = 256
 """Zero bytes before a block's text, so that a look back from any byte stays in the buffer."""
 AHEAD = 32
 """Zero bytes after it."""
 _COLON = ord(":")
-_POSITION = word(0x0001020304050607)
-"""Times a word with the lowest bit of byte k set: k in the highest byte."""
-_1, _56 = word(1), word(56)
 
 
 class BlockText:
@@ -58,18 +55,9 @@ class BlockText:
 
     def colons(self) -> Positions:
         """Where colons are."""
-        count = (self.length + 7) & ~7
-        mask = np.equal(self.at(0)[:count], _COLON, out=self._mask[:count])
-        words: npt.NDArray[np.uint64] = mask.view("<u8")
-        at = np.not_equal(words, 0).nonzero()[0]
-        found = words.take(at)
-        if np.count_nonzero(found & (found - _1)):
-            return mask.nonzero()[0]  # two in one word
-        found *= _POSITION
-        found >>= _56
-        at <<= 3
-        at += found.view(np.int64)
-        return at
+        text = self.at(0)[: self.length]
+        found: Positions = np.equal(text, _COLON, out=self._mask[: self.length]).nonzero()[0]
+        return found
 
     def equal(self, at: Positions, text: bytes) -> npt.NDArray[np.bool_]:
         """Whether `text` stands at each position (of which some may lie up to MARGIN before)."""
