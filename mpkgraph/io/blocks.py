@@ -15,7 +15,7 @@ from mpkgraph.errors import GraphReadError
 from mpkgraph.io.back_off import BackOff
 from mpkgraph.io.block_text import MARGIN, BlockText
 from mpkgraph.io.columns import EventPiece, TaskPiece
-from mpkgraph.io.holes import OTHER_DIGIT, HoleText, key_ends
+from mpkgraph.io.holes import OTHER_DIGIT, HoleText, is_one_of, key_ends
 from mpkgraph.io.records import Place
 from mpkgraph.io.scan import find_value_end, skip_space
 from mpkgraph.io.templates import EventTemplates, OutOfRangeError, TaskTemplates, TextLayout
@@ -80,18 +80,17 @@ def learn_layout(window: Window, hole_keys: tuple[str, ...]) -> TextLayout | Non
     )
 
 
-def _hole_ends(record: bytes, hole_keys: tuple[str, ...]) -> npt.NDArray[np.bool_]:
+def _hole_ends(record: bytes, hole_keys: tuple[str, ...]) -> bytes:
     """Last bytes of the keys of holes: keys may be escaped, in full or in part."""
-    ends = key_ends(hole_keys)
+    ends = set(key_ends(hole_keys))
     if b"\\" in record:
+        spellings = _KEY.findall(record)
         try:
-            keys = orjson.loads(b"[%b]" % b",".join(b'"%b"' % key for key in _KEY.findall(record)))
+            keys = orjson.loads(b"[%b]" % b",".join(b'"%b"' % key for key in spellings))
         except orjson.JSONDecodeError:
-            return ends
-        for key, spelled in zip(keys, _KEY.findall(record), strict=True):
-            if key in hole_keys:
-                ends[spelled[-1]] = True
-    return ends
+            keys = [None] * len(spellings)
+        ends |= {x[-1] for key, x in zip(keys, spellings, strict=True) if key in hole_keys}
+    return bytes(sorted(ends))
 
 
 def _record_starts(text: BlockText, colons: Positions, layout: TextLayout) -> Positions:
@@ -181,7 +180,7 @@ class BlockReader(Generic[_Pieces]):
         text.load(window.data, start, end - start)
         colons = text.colons()
         ends = text.at(-2 - layout.blanks_before).take(colons)
-        ends_of_holes = colons.compress(layout.hole_ends.take(ends))
+        ends_of_holes = colons.compress(is_one_of(ends, layout.hole_ends))
         # the fewer, the faster; a head's key often is that of a hole
         starts = _record_starts(text, ends_of_holes if layout.begins_with_hole else colons, layout)
         holes = text.find_holes(ends_of_holes, layout.blanks_before, layout.blanks_after)

@@ -67,13 +67,13 @@ class TextLayout:
     """Bytes from a record's `{` to its first colon."""
     blanks_before: int
     blanks_after: int
-    hole_ends: npt.NDArray[np.bool_]
-    """Table over bytes: whether a key of a hole ends with it, as it is spelled here."""
+    hole_ends: bytes
+    """The bytes with which keys of holes end, as they are spelled here."""
 
     @property
     def begins_with_hole(self) -> bool:
         """Whether the first key ends like one of a hole."""
-        return bool(self.hole_ends[self.head[self.brace - self.blanks_before - 2]])
+        return self.head[self.brace - self.blanks_before - 2] in self.hole_ends
 
 
 class OutOfRangeError(Exception):
