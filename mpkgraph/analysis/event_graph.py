@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import field
 from functools import cached_property
 from typing import Literal
@@ -265,15 +266,17 @@ class _GraphEvents(EventGraph):
         """Whether tasks name events that are not of this graph; told without finding nodes."""
         if "runs" in self.__dict__:
             return len(self.outside_keys) > 0
+        # Through other ranks only an index tells; within this one any id may be of another
+        first = self.num_local if self.mirror else 0
         for name in ("dependent_events", "trigger_events"):
-            event_ids: npt.NDArray[np.uint64] = getattr(self._graph.tasks, name)
-            halves = event_ids.view(np.uint32)
-            away = halves[_INDEX_HALF::2] >= self.num_local
-            if not self.mirror:
-                ranks = halves[1 - _INDEX_HALF :: 2] & np.uint32(ids.EVENT_RANK_MASK)
-                away |= ranks != self._graph.rank
-            if (event_ids[away] != np.uint64(ids.EVENT_INVALID_ID)).any():
-                return True
+            for _, event_ids in self._graph.tasks.event_parts(name, first, ids.EVENT_INDEX_MASK):
+                halves = event_ids.view(np.uint32)
+                away = halves[_INDEX_HALF::2] >= self.num_local
+                if not self.mirror:
+                    ranks = halves[1 - _INDEX_HALF :: 2] & np.uint32(ids.EVENT_RANK_MASK)
+                    away |= ranks != self._graph.rank
+                if (event_ids[away] != np.uint64(ids.EVENT_INVALID_ID)).any():
+                    return True
         return False
 
     @property
@@ -345,26 +348,44 @@ class _GraphEvents(EventGraph):
     def _scan(self, side: Side, node: int) -> IntArray:
         if "_found" in self.__dict__ or node >= self.num_local:
             return super()._scan(side, node)
-        return self._present(side, np.flatnonzero(self._indices(side) == node))
+        return self._naming(side, node, node, lambda indices: indices == node)
 
     def tasks_of(self, side: Side, nodes: IntArray) -> IntArray:
         if "_found" in self.__dict__ or (len(nodes) and nodes.max() >= self.num_local):
             return super().tasks_of(side, nodes)
+        nodes = nodes[nodes >= 0]
+        if not len(nodes):
+            return nodes
         wanted = np.zeros(self.num_local + 1, dtype=np.bool_)
-        wanted[nodes[nodes >= 0]] = True
-        indices = self._indices(side)
-        return self._present(side, np.flatnonzero(wanted.take(indices, mode="clip")))
+        wanted[nodes] = True
+        return self._naming(
+            side,
+            int(nodes.min()),
+            int(nodes.max()),
+            lambda indices: wanted.take(indices, mode="clip"),
+        )
 
-    def _indices(self, side: Side) -> npt.NDArray[np.uint32]:
-        """The half of each event id that holds the index, with nothing made of it."""
-        event_ids: npt.NDArray[np.uint64] = getattr(self._graph.tasks, f"{side}_events")
-        return event_ids.view(np.uint32)[_INDEX_HALF::2]
-
-    def _present(self, side: Side, task_ids: IntArray) -> IntArray:
-        """Those of some tasks whose event is of this graph, and that are not null."""
-        event_ids: npt.NDArray[np.uint64] = getattr(self._graph.tasks, f"{side}_events")[task_ids]
-        nodes, away = self._local_nodes(event_ids)
-        return task_ids[(nodes >= 0) & ~away & ~self.are_null(task_ids)]
+    def _naming(
+        self,
+        side: Side,
+        first: int,
+        last: int,
+        is_named: Callable[[npt.NDArray[np.uint32]], npt.NDArray[np.bool_]],
+    ) -> IntArray:
+        """Tasks, ascending, that are not null and name an event of this graph by an index, from
+        `first` to `last`, of which `is_named` holds.
+        """
+        found = [np.empty(0, dtype=np.int64)]
+        for start, event_ids in self._graph.tasks.event_parts(f"{side}_events", first, last):
+            # The half of each id that holds the index, with nothing made of it
+            indices = event_ids.view(np.uint32)[_INDEX_HALF::2]
+            places = np.flatnonzero(is_named(indices))
+            if not len(places):
+                continue
+            nodes, away = self._local_nodes(event_ids[places])
+            task_ids = places + start
+            found.append(task_ids[(nodes >= 0) & ~away & ~self.are_null(task_ids)])
+        return np.concatenate(found)
 
     def _local_nodes(
         self, event_ids: npt.NDArray[np.uint64]

@@ -3,10 +3,10 @@
 The cache's folder (`$MPKGRAPH_CACHE_DIR`, else `$XDG_CACHE_HOME/mpkgraph`, else
 `~/.cache/mpkgraph`) holds three kinds of files:
 
-- `<sha256>-<size>.graph1`, an entry (see `cache_entry`), named by the bytes of the graph's file;
-- `<hash of a path>.stamp1`: the content that the file at this path had under which stamp (see
+- `<sha256>-<size>.graph2`, an entry (see `cache_entry`), named by the bytes of the graph's file;
+- `<hash of a path>.stamp2`: the content that the file at this path had under which stamp (see
   `content`), so that a file that did not change need not be hashed again;
-- `<sha256>-<hash of a path and a key>.result1`: bytes that a caller computed from such a file, for
+- `<sha256>-<hash of a path and a key>.result2`: bytes that a caller computed from such a file, for
   a command that then needs no graph at all.
 
 A cache may fail, never harm: what can't be read, written or trusted is as if it were not there,

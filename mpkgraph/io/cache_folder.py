@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from mpkgraph.io.atomic import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, replacing_file
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Goes up with any change of what the files look like inside."""
 GRAPH_SUFFIX = ".graph"
 STAMP_SUFFIX = ".stamp"

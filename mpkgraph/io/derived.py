@@ -83,15 +83,17 @@ def code_stamp() -> str:
     Empty where the modules are no files.
     """
     root = Path(__file__).parents[1]
-    stamps = []
+    stamps: list[tuple[str, int, int]] = []
+    folders = [os.fspath(root / folder) for folder in _CODE_FOLDERS]
     try:
-        for folder in _CODE_FOLDERS:
-            for place, _, _ in os.walk(root / folder):
-                with os.scandir(place) as entries:
-                    for entry in entries:
-                        if entry.name.endswith(".py"):
-                            status = entry.stat()
-                            stamps.append((entry.path, status.st_size, status.st_mtime_ns))
+        while folders:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    if entry.name.endswith(".py"):
+                        status = entry.stat()
+                        stamps.append((entry.path, status.st_size, status.st_mtime_ns))
+                    elif "." not in entry.name and entry.name != "__pycache__" and entry.is_dir():
+                        folders.append(entry.path)
     except OSError:
         return ""
     return text_digest(orjson.dumps(sorted(stamps)))

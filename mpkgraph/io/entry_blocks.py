@@ -1,10 +1,12 @@
 """Named columns of integers as bytes: narrow, compressed, under checksums.
 
     prefix   magic, format version, sizes and checksums of what follows
-    header   JSON: the blocks in order, each [name, dtype, count, stored bytes]
+    header   JSON: the blocks in order, each [name, dtype, count, stored bytes, low, high]
     body     the blocks, each a zstandard frame
 
 Consecutive blocks of one name are one column, so that a column may be written piece by piece.
+`low` and `high` bound the lower 32 bits of the block's values, which of an event id are its index:
+who looks for an event need not unpack blocks that can't hold it.
 Nothing is trusted on reading: sizes, types and row counts are checked before they are used.
 """
 
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO, NamedTuple
@@ -22,7 +25,7 @@ import orjson
 import zstandard
 
 from mpkgraph.io.cache_folder import FORMAT_VERSION
-from mpkgraph.io.entry_checks import as_list, as_size, as_str, fail
+from mpkgraph.io.entry_checks import as_list, as_size, fail
 from mpkgraph.io.narrow_column import NARROWER
 from mpkgraph.io.stored_column import Piece, StoredColumn
 
@@ -37,7 +40,9 @@ _COMPRESSION = zstandard.ZstdCompressionParameters.from_level(
 
 # magic, version, header bytes, header checksum, body checksum, body bytes
 PREFIX = struct.Struct("<8sIIIIQ")
-_STORED_DTYPES = frozenset(np.dtype(x).str for x in (*NARROWER, np.int64, np.uint64))
+_STORED_DTYPES = {x.str: x for x in map(np.dtype, (*NARROWER, np.int64, np.uint64))}
+_LOWER_HALF = 0 if sys.byteorder == "little" else 1
+_MAX_HALF = (1 << 32) - 1
 
 Column = npt.NDArray[Any]
 
@@ -48,7 +53,7 @@ class BlockWriter:
     def __init__(self, magic: bytes, spool: BinaryIO | None = None) -> None:
         self._magic = magic
         self._spool = spool
-        self._blocks: list[tuple[str, str, int, int]] = []
+        self._blocks: list[tuple[str, str, int, int, int, int]] = []
         self._body: list[bytes | int] = []
 
     def add(self, name: str, column: Column) -> None:
@@ -58,21 +63,22 @@ class BlockWriter:
     def pack(self, column: Column) -> PackedColumn:
         """A piece of a column, compressed, to be added later."""
         values = narrow(column)
+        bounds = _half_bounds(values)
         # In pieces: all at once the compressor takes room for the worst case. A new one each time,
         # as it keeps what it needs to work.
         compressor = zstandard.ZstdCompressor(compression_params=_COMPRESSION)
         stream = compressor.compressobj(size=values.nbytes)
         stored = b"".join((stream.compress(values.data.cast("B")), stream.flush()))
         if self._spool is None:
-            return PackedColumn(values.dtype.str, len(values), len(stored), stored)
+            return PackedColumn(values.dtype.str, len(values), len(stored), stored, *bounds)
         place = self._spool.seek(0, os.SEEK_END)
         self._spool.write(stored)
-        return PackedColumn(values.dtype.str, len(values), len(stored), place)
+        return PackedColumn(values.dtype.str, len(values), len(stored), place, *bounds)
 
     def add_packed(self, name: str, pieces: Iterable[PackedColumn]) -> None:
         """A column of one or more pieces."""
-        for dtype, count, size, stored in pieces:
-            self._blocks.append((name, dtype, count, size))
+        for dtype, count, size, stored, low, high in pieces:
+            self._blocks.append((name, dtype, count, size, low, high))
             self._body.append(stored)
 
     @property
@@ -109,6 +115,10 @@ class PackedColumn(NamedTuple):
     num_bytes: int
     stored: bytes | int
     """The frame, or its place in the spool."""
+    low: int
+    """Least of the values' lower 32 bits."""
+    high: int
+    """Greatest of them."""
 
 
 def narrow(column: Column) -> Column:
@@ -119,6 +129,14 @@ def narrow(column: Column) -> Column:
         if bounds.min <= low and high <= bounds.max:
             return np.ascontiguousarray(column.astype(dtype, copy=False))
     return np.ascontiguousarray(column)
+
+
+def _half_bounds(values: Column) -> tuple[int, int]:
+    """Bounds of the lower 32 bits of values that `narrow` gave."""
+    if values.dtype.itemsize == 8:
+        values = values.view(np.uint32)[_LOWER_HALF::2]
+    low, high = (int(values.min()), int(values.max())) if len(values) else (0, 0)
+    return (low, high) if low >= 0 else (0, _MAX_HALF)
 
 
 class BlockReader:
@@ -161,21 +179,25 @@ class BlockReader:
     def _pieces(self, name: str, wanted: np.dtype[Any]) -> list[Piece]:
         """The pieces of a column, as far as the header goes checked."""
         pieces: list[Piece] = []
+        frame_parameters = zstandard.get_frame_parameters
         while self._next < len(self._blocks):
-            block = as_list(self._blocks[self._next], 4)
+            block = as_list(self._blocks[self._next], 6)
             if block[0] != name:
                 break
-            if as_str(block[1]) not in _STORED_DTYPES:
+            _, stored_dtype, count, stored_size, low, high = block
+            dtype = _STORED_DTYPES.get(stored_dtype) if type(stored_dtype) is str else None
+            if dtype is None:
                 fail(f"no block {name}")
-            dtype, count, stored_size = np.dtype(block[1]), as_size(block[2]), as_size(block[3])
+            for size in (count, stored_size, low, high):
+                as_size(size)
             self._budget -= count * max(wanted.itemsize, dtype.itemsize)
             stored = self._body[self._position : self._position + stored_size]
             if self._budget < 0 or len(stored) != stored_size:
                 fail(f"{name} is too large")
             # The frame's own word on its size is what gets allocated.
-            if zstandard.get_frame_parameters(stored).content_size != count * dtype.itemsize:
+            if frame_parameters(stored).content_size != count * dtype.itemsize:
                 fail("a block is not of the size that it says")
-            pieces.append(Piece(dtype, count, stored))
+            pieces.append(Piece(dtype, count, stored, low, high))
             self._position += stored_size
             self._next += 1
         if not pieces:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +17,9 @@ class Piece(NamedTuple):
     dtype: np.dtype[Any]
     num_values: int
     frame: memoryview
+    low: int
+    high: int
+    """Bounds of the lower 32 bits of its values, as the entry tells."""
 
 
 class StoredColumn:
@@ -32,6 +35,7 @@ class StoredColumn:
         self._pieces = pieces
         self._ends = np.cumsum([piece.num_values for piece in pieces])
         self._decompressor = decompressor
+        self._last: tuple[int, Column] | None = None
 
     def __len__(self) -> int:
         return int(self._ends[-1])
@@ -68,9 +72,25 @@ class StoredColumn:
         if start >= stop:
             return np.empty(0, self._dtype)
         first, end = self._span(start, stop)
-        parts = [self._expand(piece) for piece in self._pieces[first:end]]
         before = int(self._ends[first]) - self._pieces[first].num_values
-        return np.concatenate(parts)[start - before : stop - before].astype(self._dtype)
+        if end == first + 1:
+            part = self._expanded(first)
+        else:
+            part = np.concatenate([self._expanded(place) for place in range(first, end)])
+        return part[start - before : stop - before].astype(self._dtype)
+
+    def num_parts(self, first: int, last: int) -> int:
+        """Pieces that `parts` unpacks."""
+        return sum(piece.low <= last and first <= piece.high for piece in self._pieces)
+
+    def parts(self, first: int, last: int) -> Iterator[tuple[int, Column]]:
+        """Rows in pieces, with the place of the first of each, in the column's type; pieces are
+        left out where the lower 32 bits of no value are from `first` to `last`.
+        """
+        for place, (piece, end) in enumerate(zip(self._pieces, self._ends.tolist(), strict=True)):
+            if piece.low <= last and first <= piece.high:
+                values = self._expanded(place)
+                yield end - piece.num_values, values.astype(self._dtype, copy=False)
 
     def take(self, places: Column) -> Column:
         """As `load`, of some rows in ascending order."""
@@ -106,6 +126,12 @@ class StoredColumn:
             values = self._expand(piece)
             if not (low <= int(values.min()) and int(values.max()) <= high):
                 fail(problem)
+
+    def _expanded(self, place: int) -> Column:
+        """A piece, unpacked once where it is asked for again and again."""
+        if self._last is None or self._last[0] != place:
+            self._last = place, self._expand(self._pieces[place])
+        return self._last[1]
 
     def _expand(self, piece: Piece) -> Column:
         size = piece.num_values * piece.dtype.itemsize

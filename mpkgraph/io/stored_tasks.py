@@ -6,7 +6,7 @@ answers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
@@ -16,7 +16,14 @@ import zstandard
 from mpkgraph.errors import GraphReadError
 from mpkgraph.io.entry_checks import Column, EntryError, running_sum
 from mpkgraph.io.stored_column import StoredColumn
-from mpkgraph.model.graph import BoolColumn, ExtraField, Int32Column, Int64Column, TaskColumns
+from mpkgraph.model.graph import (
+    BoolColumn,
+    ExtraField,
+    Int32Column,
+    Int64Column,
+    TaskColumns,
+    UInt64Column,
+)
 
 MAX_READS = 64
 """Parts of a column that are unpacked by themselves before all of it is."""
@@ -97,6 +104,23 @@ class StoredTasks(TaskColumns):
     def slot_counts(self, task_ids: Int64Column) -> Int64Column:
         return self._num_slots[task_ids].astype(np.int64)
 
+    def starts_of(self, task_ids: Int64Column) -> Int64Column:
+        if "slot_starts" in self.__dict__ or not len(task_ids) or int(task_ids.min()) < 0:
+            return super().starts_of(task_ids)
+        first, last = int(task_ids.min()), int(task_ids.max())
+        before = int(self._num_slots[:first].sum(dtype=np.int64))
+        starts: Int64Column = running_sum(self._num_slots[first:last])[task_ids - first] + before
+        return starts
+
+    def event_parts(self, name: str, first: int, last: int) -> Iterator[tuple[int, UInt64Column]]:
+        stored = self._stored[name]
+        if name in self.__dict__ or self._is_worth_all(name, stored.num_parts(first, last)):
+            yield from super().event_parts(name, first, last)
+            return
+        parts = stored.parts(first, last)
+        while (part := self._unpacked(partial(next, parts, None))) is not None:
+            yield part
+
     def slots_with(self, layouts: BoolColumn) -> Int64Column:
         if "slot_layouts" in self.__dict__:
             return super().slots_with(layouts)
@@ -119,13 +143,17 @@ class StoredTasks(TaskColumns):
         if name in self.__dict__ or stored is None or stored.num_pieces == 1:
             column: Column = getattr(self, name)
             return column[start:stop]
-        reads = self._num_reads[name] = self._num_reads.get(name, 0) + stored.num_pieces_of(
-            start, stop
-        )
-        if reads > max(MAX_READS, stored.num_pieces // 2):
+        if self._is_worth_all(name, stored.num_pieces_of(start, stop)):
             whole: Column = getattr(self, name)
             return whole[start:stop]
         return self._unpacked(partial(stored.rows, start, stop))
+
+    def _is_worth_all(self, name: str, num_pieces: int) -> bool:
+        """Whether so many pieces of a column have been asked for, these included, that all of it
+        is worth having.
+        """
+        reads = self._num_reads[name] = self._num_reads.get(name, 0) + num_pieces
+        return reads > max(MAX_READS, self._stored[name].num_pieces // 2)
 
     def _unpacked(self, unpack: Callable[[], _Found]) -> _Found:
         try:

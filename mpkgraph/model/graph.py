@@ -8,7 +8,7 @@ are unsigned 64-bit throughout. Tensor slots repeat, so a slot is an index into 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -192,6 +192,22 @@ class TaskColumns:
     def value(self, name: str, task_id: int) -> int:
         """As `values`, of one task."""
         return int(getattr(self, name)[task_id])
+
+    def starts_of(self, task_ids: Int64Column) -> Int64Column:
+        """`slot_starts` of some tasks."""
+        starts: Int64Column = self.slot_starts[task_ids]
+        return starts
+
+    def event_parts(
+        self,
+        name: str,
+        first: int,  # noqa: ARG002
+        last: int,  # noqa: ARG002
+    ) -> Iterator[tuple[int, UInt64Column]]:
+        """A column of event ids in parts, in order, each with its first task; parts may be left out
+        that name no event of an index from `first` to `last`.
+        """
+        yield 0, getattr(self, name)
 
     def slots_with(self, layouts: BoolColumn) -> Int64Column:
         """Places, ascending, of the slots whose layout is marked."""

@@ -45,6 +45,8 @@ from tests.naive import assert_same_graph, graph_from_document
 
 NAME = "task_graph_rank0.json"
 NEVER = -(10**18)
+ANY_BOUNDS = (0, 2**32 - 1)
+"""Of a block's values: they tell nothing."""
 
 
 def text_of(graph: TaskGraph) -> bytes:
@@ -209,6 +211,52 @@ class TestStoredColumn:
         chosen = np.isin(np.arange(301), data.draw(st.sets(st.sampled_from([0, 1, *wanted]))))
         assert column.find(chosen).tolist() == [i for i, x in enumerate(wanted) if chosen[x]]
 
+    @given(
+        st.lists(
+            st.lists(st.integers(0, 9) | st.integers(0, 2**64 - 1), max_size=5), max_size=5
+        ).filter(bool),
+        st.integers(0, 12),
+        st.integers(0, 12),
+    )
+    @settings(deadline=None)
+    def test_parts_hold_all_of_an_index(self, pieces, first, last):
+        writer = entry_blocks.BlockWriter(b"12345678")
+        writer.add_packed("x", [writer.pack(np.array(piece, np.uint64)) for piece in pieces])
+        reader = entry_blocks.BlockReader(b"".join(writer.parts()), b"12345678")
+        column = reader.stored("x", np.uint64)
+        whole = column.load()
+        found = []
+        parts = list(column.parts(first, last))
+        for start, values in parts:
+            assert values.dtype == np.uint64
+            assert values.tolist() == whole[start : start + len(values)].tolist()
+            halves = (values & np.uint64(2**32 - 1)).tolist()
+            found += [start + i for i, half in enumerate(halves) if first <= half <= last]
+            assert min(halves, default=0) <= last
+            assert first <= max(halves, default=0)
+        wanted = [i for i, x in enumerate(whole.tolist()) if first <= x & (2**32 - 1) <= last]
+        assert found == wanted
+        assert column.num_parts(first, last) == len(parts)
+
+    @pytest.mark.parametrize("name", ["dependent_events", "trigger_events"])
+    @pytest.mark.parametrize("piece", [1, 7, 1000])
+    def test_parts_of_events(self, monkeypatch, piece, name):
+        monkeypatch.setattr(cache_entry, "PIECE_TASKS", piece)
+        graph = graph_from_document(document(size=100))
+        stored = decode(encode(graph, name="n"), path="p")[0].tasks
+        wanted = getattr(graph.tasks, name)
+        for index in (*range(graph.num_events), 2**32 - 1):
+            # at last all of the column is unpacked
+            parts = list(stored.event_parts(name, index, index))
+            halves = wanted & np.uint64(2**32 - 1)
+            found = [
+                start + place
+                for start, part in parts
+                for place in np.flatnonzero((part & np.uint64(2**32 - 1)) == index).tolist()
+            ]
+            assert found == np.flatnonzero(halves == index).tolist()
+            assert all((part == wanted[start : start + len(part)]).all() for start, part in parts)
+
     @pytest.mark.parametrize("piece", [1, 7, 1000])
     def test_values_of_some_rows(self, monkeypatch, piece):
         monkeypatch.setattr(cache_entry, "PIECE_TASKS", piece)
@@ -236,6 +284,9 @@ class TestStoredColumn:
         assert tasks.owners_of_slots(places).tolist() == tasks.slot_tasks[places].tolist()
         for task in range(graph.num_tasks):
             assert stored.tasks.slot_range(task) == tasks.slot_range(task)
+        for chosen in (np.array([3]), np.arange(graph.num_tasks)[::-3], np.array([], np.int64)):
+            fresh = decode(entry, path="p")[0].tasks
+            assert fresh.starts_of(chosen).tolist() == tasks.slot_starts[chosen].tolist()
         assert len(stored.tasks) == len(tasks)
         assert stored.tasks.num_slots == tasks.num_slots
 
@@ -317,7 +368,10 @@ class TestForgedEntry:
         blocks = unpack(self.entry())
         stored = {name: zstandard.ZstdCompressor().compress(x.data) for name, x in blocks.items()}
         stored["kv_idxs"] = bomb
-        header = [[name, x.dtype.str, len(x), len(stored[name])] for name, x in blocks.items()]
+        header = [
+            [name, x.dtype.str, len(x), len(stored[name]), *ANY_BOUNDS]
+            for name, x in blocks.items()
+        ]
         forged = seal(orjson.dumps(header), b"".join(stored.values()))
         tracemalloc.start()
         try:
@@ -326,7 +380,7 @@ class TestForgedEntry:
             assert tracemalloc.get_traced_memory()[1] < 1 << 24
         finally:
             tracemalloc.stop()
-        header = [[*x[:2], 1 << 40, x[3]] if x[0] == "kv_idxs" else x for x in header]
+        header = [[*x[:2], 1 << 40, *x[3:]] if x[0] == "kv_idxs" else x for x in header]
         with pytest.raises(EntryError):
             decode(seal(orjson.dumps(header), b"".join(stored.values())), path="p")
 
@@ -334,7 +388,10 @@ class TestForgedEntry:
         blocks = unpack(self.entry())
         stored = {name: zstandard.ZstdCompressor().compress(x.data) for name, x in blocks.items()}
         stored["kv_idxs"] = stored["kv_idxs"][:6] + b"\xff" * (len(stored["kv_idxs"]) - 6)
-        header = [[name, x.dtype.str, len(x), len(stored[name])] for name, x in blocks.items()]
+        header = [
+            [name, x.dtype.str, len(x), len(stored[name]), *ANY_BOUNDS]
+            for name, x in blocks.items()
+        ]
         removed = []
         forged = seal(orjson.dumps(header), b"".join(stored.values()))
         graph, _ = decode(forged, path="p", remove=lambda: removed.append(1))
@@ -385,7 +442,7 @@ def unpack(entry: bytes) -> dict[str, np.ndarray]:
     (size,) = np.frombuffer(entry[12:16], "<u4").tolist()
     position = 32 + size
     blocks = {}
-    for name, dtype, _, stored in orjson.loads(entry[32:position]):
+    for name, dtype, _, stored, *_ in orjson.loads(entry[32:position]):
         raw = zstandard.ZstdDecompressor().decompress(entry[position : position + stored])
         blocks[name] = np.frombuffer(raw, dtype).copy()
         position += stored
@@ -398,7 +455,7 @@ def pack(blocks: dict[str, np.ndarray], dtypes: dict[str, str] | None = None) ->
     for name, column in blocks.items():
         stored = zstandard.ZstdCompressor().compress(np.ascontiguousarray(column).tobytes())
         dtype = (dtypes or {}).get(name, column.dtype.str)
-        header.append([name, dtype, len(column), len(stored)])
+        header.append([name, dtype, len(column), len(stored), *ANY_BOUNDS])
         body.append(stored)
     return seal(orjson.dumps(header), b"".join(body))
 
