@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from mpkgraph.analysis.context import MAX_REMEMBERED, GraphContext
 from mpkgraph.analysis.groups import TaskGroup, group_tasks
 from mpkgraph.analysis.integers import json_integer
@@ -131,7 +133,8 @@ def _detail(context: GraphContext, node: int, event: EventId) -> EventDetail:
     elsewhere_triggering = elsewhere_waiting = waiting[:0]
     if local:
         everyone = everywhere.tasks_triggering(index)
-        elsewhere_triggering = everyone[here.triggers_of(everyone) != node]
+        if len(everyone) > len(triggering):
+            elsewhere_triggering = everyone[~np.isin(everyone, triggering)]
     elif mirrored is not None:
         elsewhere_waiting = here.tasks_waiting_on(mirrored)
     event_type = int(columns.event_types[index]) if local else None

@@ -158,7 +158,7 @@ def _task_columns(
 ) -> tuple[TaskColumns, tuple[SlotLayout, ...]]:
     tasks = graph.tasks
     sizes = tasks.slot_counts(kept)
-    places = expand_ranges(tasks.slot_starts[kept], sizes)
+    places = expand_ranges(tasks.starts_of(kept), sizes)
     slot_starts = np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(sizes)))
     codes, layouts = _used_layouts(graph, tasks.values("slot_layouts", places))
     # Not a copy with changes: columns that come from the cache are of a class of their own

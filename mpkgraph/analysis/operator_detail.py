@@ -218,9 +218,9 @@ def operator_detail(context: GraphContext, operator_index: int) -> OperatorDetai
 
 def slot_positions(context: GraphContext, task_ids: IntArray, position: int) -> IntArray:
     """Places in the slot columns of one slot position of tasks; those without it are left out."""
-    starts = context.graph.tasks.slot_starts
-    places = starts[task_ids] + position
-    return places[places < starts[task_ids + 1]]
+    tasks = context.graph.tasks
+    places = tasks.starts_of(task_ids) + position
+    return places[position < tasks.slot_counts(task_ids)]
 
 
 def _slot(context: GraphContext, slot: OperatorSlot, task_ids: IntArray) -> OperatorSlotDetail:

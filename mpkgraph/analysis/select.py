@@ -83,9 +83,9 @@ def select_tasks(
     if task_filter.variants:
         chosen &= _has_variant(graph, task_filter.variants)
     if task_filter.waits_on:
-        chosen &= _has_event(graph, tasks.dependent_events, task_filter.waits_on)
+        chosen &= _has_event(graph, "dependent_events", task_filter.waits_on)
     if task_filter.triggers:
-        chosen &= _has_event(graph, tasks.trigger_events, task_filter.triggers)
+        chosen &= _has_event(graph, "trigger_events", task_filter.triggers)
     return np.flatnonzero(chosen)
 
 
@@ -181,10 +181,12 @@ def _has_variant(graph: TaskGraph, variants: tuple[int, ...]) -> npt.NDArray[np.
     return chosen
 
 
-def _has_event(
-    graph: TaskGraph, column: npt.NDArray[np.uint64], texts: tuple[str, ...]
-) -> npt.NDArray[np.bool_]:
-    local = event_ranks(column) == graph.rank
-    chosen: npt.NDArray[np.bool_] = np.isin(event_indices(column), select_events(texts, graph))
-    chosen &= local
+def _has_event(graph: TaskGraph, name: str, texts: tuple[str, ...]) -> npt.NDArray[np.bool_]:
+    chosen = np.zeros(graph.num_tasks, dtype=np.bool_)
+    events = select_events(texts, graph)
+    if len(events):
+        for start, part in graph.tasks.event_parts(name, int(events[0]), int(events[-1])):
+            has = np.isin(event_indices(part), events)
+            has &= event_ranks(part) == graph.rank
+            chosen[start : start + len(part)] = has
     return chosen

@@ -196,7 +196,7 @@ def _uses(context: GraphContext, places: IntArray) -> list[TensorUse]:
     uses = [
         TensorUse(
             operator=None if owner < 0 else owner,
-            name=context.owner_name(first_task),
+            name=context.owner_name(first_task) if owner < 0 else context.operator_names[owner],
             position=position,
             is_output=is_output,
             tile_dims=graph.layouts[layout].dims,

@@ -329,7 +329,7 @@ def _table(request: ShowRequest, context: GraphContext, what: str) -> Table:
         owners = distinct(context.operators.owners(tasks)).astype(np.int64)
         return lists.operator_list(context, owners[owners >= 0])
     columns = graph.tasks
-    slots = expand_ranges(columns.slot_starts[tasks], columns.slot_counts(tasks))
+    slots = expand_ranges(columns.starts_of(tasks), columns.slot_counts(tasks))
     tensors = distinct(graph.layout_tensors[columns.values("slot_layouts", slots)])
     if request.tensor and request.hops is None:
         tensors = np.intersect1d(tensors, select_tensors(request.tensor, graph))

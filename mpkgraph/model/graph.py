@@ -344,10 +344,10 @@ class TaskGraph:
         )
 
     def inputs(self, task_id: int) -> tuple[Slot, ...]:
-        return self.slots(task_id)[: int(self.tasks.num_inputs[task_id])]
+        return self.slots(task_id)[: self.tasks.value("num_inputs", task_id)]
 
     def outputs(self, task_id: int) -> tuple[Slot, ...]:
-        return self.slots(task_id)[int(self.tasks.num_inputs[task_id]) :]
+        return self.slots(task_id)[self.tasks.value("num_inputs", task_id) :]
 
     @cached_property
     def tensors(self) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ from mpkgraph.errors import SelectionError
 from mpkgraph.frozen import dataclass
 from mpkgraph.model import ids
 from mpkgraph.model.distinct import distinct
-from mpkgraph.model.graph import Slot, TaskGraph
+from mpkgraph.model.graph import NULL_TASK_TYPE, Slot, TaskGraph
 from mpkgraph.model.operator import OperatorSet
 
 _KEY_MASK = np.uint64((ids.EVENT_RANK_MASK << ids.EVENT_RANK_SHIFT) | ids.EVENT_INDEX_MASK)
@@ -104,7 +104,7 @@ def _grid_positions(
 ) -> dict[int, tuple[int, int, int]]:
     """Grid point of each selected task, looked up once an operator rather than once a task."""
     found: dict[int, tuple[int, int, int]] = {}
-    for index in distinct(operators.task_operators[selected]).tolist():
+    for index in distinct(operators.owners(selected)).tolist():
         if index >= 0:
             operator = operators[index]
             for position in np.flatnonzero(np.isin(operator.task_ids, selected)).tolist():
@@ -113,7 +113,7 @@ def _grid_positions(
 
 
 def _task_node(scene: _Scene, task: int, positions: dict[int, tuple[int, int, int]]) -> DrawnNode:
-    task_type = int(scene.graph.tasks.task_types[task])
+    task_type = scene.graph.tasks.value("task_types", task)
     operator = scene.operators.of_task(task)
     name = scene.catalog.layer_kind(task_type)
     lines = []
@@ -121,7 +121,7 @@ def _task_node(scene: _Scene, task: int, positions: dict[int, tuple[int, int, in
         name = operator.register_name or name
         x, y, z = positions[task]
         lines.append(f"operator {operator.index} at ({x},{y},{z})")
-    if not scene.graph.tasks.is_null[task]:
+    if task_type != NULL_TASK_TYPE:
         lines.append(" · ".join(_settings(scene, task)))
     return DrawnNode(
         node_id=f"task{task}",
@@ -143,17 +143,10 @@ def _task_node(scene: _Scene, task: int, positions: dict[int, tuple[int, int, in
 def _settings(scene: _Scene, task: int) -> list[str]:
     """Variant and the metadata that this task type has."""
     columns = scene.graph.tasks
-    values = {
-        "request_id": columns.request_ids,
-        "kv_idx": columns.kv_idxs,
-        "merge_task_offset": columns.merge_task_offsets,
-        "expert_offset": columns.expert_offsets,
-        "task_offset": columns.task_offsets,
-    }
-    row = scene.catalog.task_type_row(int(columns.task_types[task]))
+    row = scene.catalog.task_type_row(columns.value("task_types", task))
     return [
-        f"variant {int(columns.variant_ids[task])}",
-        *(f"{name} {int(values[name][task])}" for name, _ in row.metadata),
+        f"variant {columns.value('variant_ids', task)}",
+        *(f"{name} {columns.value(f'{name}s', task)}" for name, _ in row.metadata),
     ]
 
 
@@ -178,8 +171,10 @@ def _keys(event_ids: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 def _event_ids(graph: TaskGraph, selected: npt.NDArray[np.int64]) -> list[int]:
     """Events that the selected tasks wait on or trigger, each once, with its tag if it has one."""
     tasks = graph.tasks
-    real = selected[~tasks.is_null[selected]]
-    both = np.concatenate([tasks.dependent_events[real], tasks.trigger_events[real]])
+    real = selected[tasks.values("task_types", selected) != NULL_TASK_TYPE]
+    both = np.concatenate(
+        [tasks.values(name, real) for name in ("dependent_events", "trigger_events")]
+    )
     found: dict[int, int] = {}
     for event_id in distinct(both).tolist():
         if event_id != ids.EVENT_INVALID_ID:
@@ -228,12 +223,12 @@ def _event_node(scene: _Scene, event_id: int) -> DrawnNode:
 def _connect_task(scene: _Scene, task: int) -> None:
     """Edges from the event that a task waits on, and to the one that it triggers."""
     graph = scene.graph
-    if graph.tasks.is_null[task]:
+    if graph.tasks.value("task_types", task) == NULL_TASK_TYPE:
         return
-    dependent = int(graph.tasks.dependent_events[task])
+    dependent = graph.tasks.value("dependent_events", task)
     if dependent != ids.EVENT_INVALID_ID:
         scene.edges.append(DrawnEdge(_event_name(graph, dependent), f"task{task}"))
-    trigger = int(graph.tasks.trigger_events[task])
+    trigger = graph.tasks.value("trigger_events", task)
     if trigger != ids.EVENT_INVALID_ID:
         name = _event_name(graph, trigger)
         own = name == f"event{trigger & ids.EVENT_INDEX_MASK}"
@@ -243,18 +238,15 @@ def _connect_task(scene: _Scene, task: int) -> None:
 def _connect_outside(scene: _Scene, event_ids: Sequence[int]) -> None:
     """A note per operator with undrawn tasks that trigger or wait on drawn events."""
     tasks = scene.graph.tasks
-    outside = ~tasks.is_null
-    outside[scene.selected] = False
     wanted = _keys(np.array(event_ids, dtype=np.uint64))
-    triggered = _keys(tasks.trigger_events)
-    for column, before in ((triggered, True), (_keys(tasks.dependent_events), False)):
-        chosen = outside & np.isin(column, wanted)
+    triggering, triggered = _naming(scene.graph, "trigger_events", wanted)
+    waiting, waited = _naming(scene.graph, "dependent_events", wanted)
+    for named, keys, before in ((triggering, triggered, True), (waiting, waited, False)):
+        outside = tasks.values("task_types", named) != NULL_TASK_TYPE
+        outside &= ~np.isin(named, scene.selected)
+        owners = scene.operators.owners(named[outside])
         groups: Counter[tuple[int, int]] = Counter(
-            zip(
-                scene.operators.task_operators[chosen].tolist(),
-                column[chosen].tolist(),
-                strict=True,
-            )
+            zip(owners.tolist(), keys[outside].tolist(), strict=True)
         )
         noted: set[int] = set()
         for (operator, event_id), number in sorted(groups.items()):
@@ -268,6 +260,21 @@ def _connect_outside(scene: _Scene, event_ids: Sequence[int]) -> None:
             tail, head = (note, event) if before else (event, note)
             scene.edges.append(DrawnEdge(tail, head, note=counted(number, "task"), style="outside"))
     _connect_ranks(scene, event_ids, triggered)
+
+
+def _naming(
+    graph: TaskGraph, name: str, wanted: npt.NDArray[np.uint64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
+    """Tasks, ascending, with one of some events in a column, and which one by its key."""
+    task_ids, found = [np.empty(0, dtype=np.int64)], [wanted[:0]]
+    if len(wanted):
+        indices = wanted & np.uint64(ids.EVENT_INDEX_MASK)
+        for start, part in graph.tasks.event_parts(name, int(indices.min()), int(indices.max())):
+            keys = _keys(part)
+            places = np.flatnonzero(np.isin(keys, wanted))
+            task_ids.append(places + start)
+            found.append(keys[places])
+    return np.concatenate(task_ids), np.concatenate(found)
 
 
 def _outside_node(scene: _Scene, operator: int, node_id: str) -> DrawnNode:
