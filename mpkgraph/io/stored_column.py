@@ -51,7 +51,8 @@ class StoredColumn:
     @property
     def is_narrow(self) -> bool:
         """Whether the types of the pieces hold nothing that the column's does not."""
-        return all(np.can_cast(piece.dtype, self._dtype) for piece in self._pieces)
+        dtypes = {piece.dtype for piece in self._pieces}
+        return all(np.can_cast(dtype, self._dtype) for dtype in dtypes)
 
     def load(self) -> Column:
         """The column in its full type. Raises EntryError, or an error of zstandard's."""
