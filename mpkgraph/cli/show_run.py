@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mpkgraph.cli import kept_views
 from mpkgraph.cli.loading import Loaded, LoadOptions, load, load_one, open_graphs
 from mpkgraph.cli.output import Output
 from mpkgraph.cli.request import ShowRequest
@@ -278,6 +277,8 @@ def _selection(request: ShowRequest, context: GraphContext) -> IntArray:
 
 
 def _list(request: ShowRequest, output: Output, what: str) -> None:
+    from mpkgraph.cli import kept_views
+
     options, purpose = load_options(request), "a list"
     opened = open_graphs(options)
     is_kept = what in kept_views.KEPT_LISTS and not request.has_selection and _is_alone(opened)
@@ -414,6 +415,8 @@ def _operators_drawing(request: ShowRequest) -> Drawing:
         raise UsageError(
             "--level operators draws all operators", remedy="Leave the selection or --level out"
         )
+    from mpkgraph.cli import kept_views
+
     fold = False if request.full else None
     options = load_options(request)
     opened = open_graphs(options)

@@ -39,6 +39,7 @@ VIEWS = {
     "some tasks": ("--list", "tasks", "--operator", "2,7", "--csv"),
     "tasks of a tensor": ("--list", "tasks", "--tensor", "*norm*"),
     "tasks that wait": ("--list", "tasks", "--waits-on", "3-9", "--json"),
+    "tasks that trigger": ("--list", "tasks", "--triggers", "5", "--triggers", "9"),
     "some events": ("--list", "events", "--event", "3-9"),
     "events of tasks": ("--list", "events", "--task", "9-200", "--json"),
     "operators of tasks": ("--list", "operators", "--task", "9-200"),
@@ -140,9 +141,18 @@ def test_with_a_record(mpkgraph, recorded, work, name):
 
 
 @pytest.mark.parametrize(
-    "options", [("--extract", "--operator", "3-6"), ("--draw",), ("--html",)], ids=lambda x: x[0]
+    "options",
+    [
+        ("--extract", "--operator", "3-6"),
+        ("--extract", "--task", "9-30"),
+        ("--draw",),
+        ("--draw", "--task", "40", "--hops", "1"),
+        ("--html",),
+    ],
+    ids=" ".join,
 )
-def test_files_are_the_same_from_the_cache(mpkgraph, graph, tmp_path, options):
+def test_files_are_the_same_from_the_cache(mpkgraph, graph, tmp_path, options, monkeypatch):
+    monkeypatch.setattr("mpkgraph.io.cache_entry.PIECE_TASKS", 70)
     suffix = {"--extract": "json", "--draw": "dot", "--html": "html"}[options[0]]
     written = []
     for name, more in (("uncached", ("--no-cache",)), ("first", ()), ("second", ())):
