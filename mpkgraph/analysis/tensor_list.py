@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from mpkgraph.analysis.context import GraphContext
+from mpkgraph.analysis.context import MAX_LONE_TENSORS, GraphContext
 from mpkgraph.analysis.csr import IntArray
-from mpkgraph.analysis.extents import ViewKey
+from mpkgraph.analysis.extents import Extent, ViewKey
 from mpkgraph.analysis.table import Column, Table
 
 
@@ -15,11 +17,12 @@ def tensor_list(context: GraphContext, positions: IntArray | None = None) -> Tab
     graph = context.graph
     chosen = np.arange(len(graph.tensors)) if positions is None else positions
     totals = context.tensor_totals
+    found = _extents(context, [graph.tensors[i] for i in chosen.tolist()])
     views: dict[str, ViewKey] = {}
-    for key in context.tensor_extents:
+    for key in found:
         views.setdefault(key.base_ptr, key)
     keys = [views[graph.tensors[i]] for i in chosen.tolist()]
-    extents = [context.tensor_extents[key] for key in keys]
+    extents = [found[key] for key in keys]
     unsized = totals.end_bytes[chosen] < 0
     unused = totals.first_task_ids[chosen] < 0
     return Table(
@@ -52,3 +55,10 @@ def tensor_list(context: GraphContext, positions: IntArray | None = None) -> Tab
             "last_task_id": Column(totals.last_task_ids[chosen], "last use", unused),
         },
     )
+
+
+def _extents(context: GraphContext, names: list[str]) -> Mapping[ViewKey, Extent]:
+    """Extents of at least these tensors; few are found without all operators."""
+    if len(names) > MAX_LONE_TENSORS:
+        return context.tensor_extents
+    return {key: extent for name in names for key, extent in context.extents_of(name).items()}
