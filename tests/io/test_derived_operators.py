@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from mpkgraph.analysis.summary import summarise_stream
 from mpkgraph.io import cache_entry, entry_blocks
 from mpkgraph.io.cache_entry import GraphEntryWriter, decode, encode
+from mpkgraph.io.cache_folder import FORMAT_VERSION
 from mpkgraph.io.entry_blocks import BlockReader, BlockWriter
 from mpkgraph.io.entry_checks import EntryError
 from mpkgraph.io.entry_stream import EntryStream
@@ -245,7 +246,7 @@ def unpack(entry: bytes) -> dict[str, np.ndarray]:
     size = entry_blocks.PREFIX.unpack_from(entry)[2]
     position = entry_blocks.PREFIX.size + size
     blocks = {}
-    for name, dtype, _, stored in orjson.loads(entry[entry_blocks.PREFIX.size : position]):
+    for name, dtype, _, stored, *_ in orjson.loads(entry[entry_blocks.PREFIX.size : position]):
         raw = zstandard.ZstdDecompressor().decompress(entry[position : position + stored])
         blocks[name] = np.frombuffer(raw, dtype).copy()
         position += stored
@@ -284,9 +285,14 @@ class TestPieces:
 
     def test_counts_that_lie_are_refused_before_memory_is_taken(self):
         frame = zstandard.ZstdCompressor().compress(b"\1\2")
-        header = orjson.dumps([["x", "|u1", 2**32, len(frame)]])
+        header = orjson.dumps([["x", "|u1", 2**32, len(frame), 1, 2]])
         prefix = entry_blocks.PREFIX.pack(
-            b"MPKGRAPH", 1, len(header), zlib.crc32(header), zlib.crc32(frame), len(frame)
+            b"MPKGRAPH",
+            FORMAT_VERSION,
+            len(header),
+            zlib.crc32(header),
+            zlib.crc32(frame),
+            len(frame),
         )
         with pytest.raises(EntryError, match=r"size that it says|too large"):
             BlockReader(prefix + header + frame, b"MPKGRAPH").column("x", np.int64)
