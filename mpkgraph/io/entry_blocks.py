@@ -99,7 +99,7 @@ class BlockWriter:
         yield from self._stored()
 
     def _stored(self) -> Iterator[bytes]:
-        for stored, (_, _, _, size) in zip(self._body, self._blocks, strict=True):
+        for stored, (_, _, _, size, _, _) in zip(self._body, self._blocks, strict=True):
             if isinstance(stored, bytes):
                 yield stored
             elif self._spool is not None:
