@@ -162,11 +162,18 @@ class _Replay:
         if value.keys() == {"tensor", "name"}:
             return self._tensor(value["tensor"])
         if value.keys() == {"torch", "strides", "dtype"}:
-            return TensorSpec(tuple(value["torch"]), value["dtype"], tuple(value["strides"]))
+            dims, strides = _integers(value["torch"]), _integers(value["strides"])
+            return TensorSpec(dims, str(value["dtype"]), strides)
         if value.keys() == {"object", "fields"}:
             fields = {key: self._value(x) for key, x in value["fields"].items()}
             return make_dataclass(value["object"], fields)(**fields)
         return {key: self._value(x) for key, x in value.items()}
+
+
+def _integers(values: Any) -> tuple[int, ...]:
+    if not isinstance(values, list) or not set(map(type, values)) <= {int}:
+        raise TypeError(f"dims or strides of a tensor are {values!r}")
+    return tuple(values)
 
 
 def _has_tile_allreduce(record: PipelineRecord) -> bool:

@@ -17,6 +17,9 @@ INIT = {
     "no parameter": {"\u202ename": 1},
     "world": {"world_size": "two"},
     "meta tensors": {"meta_tensors": 3},
+    "strides of a meta tensor": {
+        "meta_tensors": {"tokens": {"torch": [4], "strides": [[1]], "dtype": "int64"}}
+    },
 }
 
 
