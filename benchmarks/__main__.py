@@ -2,9 +2,10 @@
 
     python -m benchmarks [NAME...] [--quick | --full] [--write-docs]
 
-Without a size it takes a quarter of an hour on two quiet cores; `--quick` takes seconds, at sizes
-that say nothing, to see that all of it works; `--full` adds graphs of 1 GB and a million tasks.
-Peers that are not installed, and Mirage's script without MIRAGE_HOME, are named as not measured.
+Without a size it takes a quarter of an hour on two quiet, fast cores, an hour on slow ones;
+`--quick` takes seconds, at sizes that say nothing, to see that all of it works; `--full` adds
+graphs of 1 GB and a million tasks. Peers that are not installed, and Mirage's script without
+MIRAGE_HOME, are named as not measured.
 """
 
 from __future__ import annotations
