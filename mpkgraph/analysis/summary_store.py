@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import orjson
 
+from mpkgraph.analysis.kept_values import as_int, as_str
 from mpkgraph.analysis.summary_result import (
     Repeat,
     Summary,
@@ -109,32 +110,32 @@ def summary_from_bytes(data: bytes, *, source: GraphSource) -> Summary:
 
 def _summary(document: dict[str, Any], source: GraphSource) -> Summary:
     slots = [
-        SummarySlot(_str(tensor), _str(data_type_name), _ints(dims))
+        SummarySlot(as_str(tensor), as_str(data_type_name), _ints(dims))
         for tensor, data_type_name, dims in document["slots"]
     ]
     counts = dict(zip(_COUNTS, _ints(document["counts"]), strict=True))
     return Summary(
         source=GraphSource(
             path=source.path,
-            sha256=_optional(_str, document["sha256"]),
-            num_bytes=_optional(_int, document["num_bytes"]),
+            sha256=_optional(as_str, document["sha256"]),
+            num_bytes=_optional(as_int, document["num_bytes"]),
             record_path=source.record_path,
         ),
-        mirage_version=_optional(_str, document["mirage_version"]),
-        catalog_source=_str(document["catalog_source"]),
-        task_types={name: _int(count) for name, count in document["task_types"].items()},
-        event_types={name: _int(count) for name, count in document["event_types"].items()},
+        mirage_version=_optional(as_str, document["mirage_version"]),
+        catalog_source=as_str(document["catalog_source"]),
+        task_types={name: as_int(count) for name, count in document["task_types"].items()},
+        event_types={name: as_int(count) for name, count in document["event_types"].items()},
         operators=tuple(_operator(row, slots) for row in document["operators"]),
-        operators_origin=_optional(_str, document["operators_origin"]),
+        operators_origin=_optional(as_str, document["operators_origin"]),
         repeats=tuple(
-            Repeat(_int(first), _int(period), _int(count), _optional(_pair, layers))
+            Repeat(as_int(first), as_int(period), as_int(count), _optional(_pair, layers))
             for first, period, count, layers in document["repeats"]
         ),
         cycle=_ints(document["cycle"]),
         load=None,
         largest_tensors=tuple(
             SummaryTensor(
-                _str(name), _str(data_type_name), _ints(dims), _flags(known), _int(num_bytes)
+                as_str(name), as_str(data_type_name), _ints(dims), _flags(known), as_int(num_bytes)
             )
             for name, data_type_name, dims, known, num_bytes in document["largest_tensors"]
         ),
@@ -166,41 +167,29 @@ def _operator(row: list[Any], slots: list[SummarySlot]) -> SummaryOperator:
     ) = row
     known_x, known_y, known_z = _flags(known_grid)
     return SummaryOperator(
-        index=_int(index),
-        name=_str(name),
-        task_type_name=_str(task_type_name),
-        kind=_str(kind),
-        layer_method=_optional(_str, layer_method),
-        grid_dim=(_int(x), _int(y), _int(z)),
+        index=as_int(index),
+        name=as_str(name),
+        task_type_name=as_str(task_type_name),
+        kind=as_str(kind),
+        layer_method=_optional(as_str, layer_method),
+        grid_dim=(as_int(x), as_int(y), as_int(z)),
         known_grid=(known_x, known_y, known_z),
-        num_subtasks=_int(num_subtasks),
-        num_tasks=_int(num_tasks),
-        first_task_id=_int(first_task_id),
+        num_subtasks=as_int(num_subtasks),
+        num_tasks=as_int(num_tasks),
+        first_task_id=as_int(first_task_id),
         variant_ids=_ints(variant_ids),
         inputs=tuple([slots[slot] for slot in inputs]),
         outputs=tuple([slots[slot] for slot in outputs]),
-        num_events_in=_int(num_events_in),
-        num_events_out=_int(num_events_out),
-        bytes_read=_optional(_int, bytes_read),
-        bytes_written=_optional(_int, bytes_written),
-        layer=_optional(_int, layer),
+        num_events_in=as_int(num_events_in),
+        num_events_out=as_int(num_events_out),
+        bytes_read=_optional(as_int, bytes_read),
+        bytes_written=_optional(as_int, bytes_written),
+        layer=_optional(as_int, layer),
     )
 
 
 def _optional(kind: Callable[[Any], Value], value: Any) -> Value | None:
     return None if value is None else kind(value)
-
-
-def _int(value: Any) -> int:
-    if type(value) is not int:
-        raise TypeError("a number is missing")
-    return value
-
-
-def _str(value: Any) -> str:
-    if type(value) is not str:
-        raise TypeError("a text is missing")
-    return value
 
 
 def _ints(values: Any) -> tuple[int, ...]:
