@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from itertools import repeat
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -13,13 +12,14 @@ import orjson
 
 from mpkgraph.errors import GraphReadError
 from mpkgraph.io.back_off import BackOff
-from mpkgraph.io.block_text import MARGIN, BlockText
+from mpkgraph.io.block_text import BlockText
 from mpkgraph.io.columns import EventPiece, TaskPiece
 from mpkgraph.io.holes import OTHER_DIGIT, HoleText, is_one_of, key_ends
+from mpkgraph.io.markers import TextLayout
 from mpkgraph.io.records import Place
 from mpkgraph.io.scan import find_value_end, skip_space
-from mpkgraph.io.templates import EventTemplates, OutOfRangeError, TaskTemplates, TextLayout
-from mpkgraph.io.window import Window
+from mpkgraph.io.templates import Codes, EventTemplates, OutOfRangeError, TaskTemplates
+from mpkgraph.io.window import MARGIN, Window
 from mpkgraph.io.words import IrregularError, Numbers, Positions
 
 MISS_SHARE = 4
@@ -35,7 +35,7 @@ MAX_RECENT = 256
 """Lengths for which the last text is kept, to recognise records of the next block at once."""
 
 _Pieces = TypeVar("_Pieces", TaskPiece, EventPiece)
-_Block = tuple[npt.NDArray[np.int32], Numbers, int, npt.NDArray[np.int64]]
+_Block = tuple[Codes, Numbers, int, npt.NDArray[np.int64]]
 """Templates and numbers of a block's records, its byte offset, and the distances from
 each record to the next."""
 _BRACE = ord("{")
@@ -98,11 +98,12 @@ def _record_starts(text: BlockText, colons: Positions, layout: TextLayout) -> Po
 
     Raises IrregularError when separators overlap.
     """
-    # A head ends with a colon and blanks, and a `{` stands where it begins.
+    # A head ends with a colon and blanks, and a `{` stands where it begins; the text's own is first
     heads = colons.compress(text.at(-layout.brace).take(colons) == _BRACE)
     starts = heads + (1 + layout.blanks_after)
-    found = starts.compress(text.equal(starts - len(layout.separator), layout.separator))
-    result: Positions = np.concatenate((np.array([len(layout.head)], np.int64), found))
+    others = starts[1:]
+    found = others.compress(text.equal(others - len(layout.separator), layout.separator))
+    result: Positions = np.concatenate((starts[:1], found))
     if np.count_nonzero(result[1:] - result[:-1] < len(layout.separator)):
         raise IrregularError
     return result
@@ -129,7 +130,7 @@ class BlockReader(Generic[_Pieces]):
         self._batch_records = batch_records
         # The last text of each length: comparing costs a tenth of hashing.
         self._recent: dict[int, tuple[bytes, int]] = {}
-        self._text = HoleText(window.block_bytes)
+        self._text = HoleText()
         self._pending: list[_Block] = []
         self._num_pending = 0
         self._first_pending = 0
@@ -150,6 +151,7 @@ class BlockReader(Generic[_Pieces]):
         try:
             count = self._block(first_record)
         except IrregularError:
+            self._text.restore()
             self._back_off.failed()
             self.layout = None
             return 0
@@ -175,20 +177,22 @@ class BlockReader(Generic[_Pieces]):
         # more of FIRST_DIGIT would count as holes without numbers
         if window.data.find(OTHER_DIGIT, start, end) >= 0:
             raise IrregularError
-        # A copy, so that messages can show what was there.
         text = self._text
-        text.load(window.data, start, end - start)
+        text.lie_in(window.data, start, end - start)
         colons = text.colons()
         ends = text.at(-2 - layout.blanks_before).take(colons)
         ends_of_holes = colons.compress(is_one_of(ends, layout.hole_ends))
         # the fewer, the faster; a head's key often is that of a hole
         starts = _record_starts(text, ends_of_holes if layout.begins_with_hole else colons, layout)
-        holes = text.find_holes(ends_of_holes, layout.blanks_before, layout.blanks_after)
+        # the last colon is of the head of a record that is not in this block
+        in_records = ends_of_holes[:-1] if layout.begins_with_hole else ends_of_holes
+        holes = text.find_holes(in_records, layout.blanks_before, layout.blanks_after)
         numbers = text.read_holes(holes)
         lengths = starts[1:] - starts[:-1]
         codes = self._codes(starts[:-1], lengths)
         if self.templates.num_holes(codes) != len(numbers):
             raise IrregularError
+        text.keep_blanks()
         if not self._pending:
             self._first_pending = first_record
         self._pending.append((codes, numbers, window.offset, lengths))
@@ -199,58 +203,39 @@ class BlockReader(Generic[_Pieces]):
             self.flush()
         return len(codes)
 
-    def _codes(self, starts: Positions, lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+    def _codes(self, starts: Positions, lengths: npt.NDArray[np.int64]) -> Codes:
         """Each record's template; a record is text from its start over `lengths` bytes."""
         buffer = self._text.buffer
         recent = self._recent
         max_new = max(len(starts), MIN_RECORDS_FOR_SHARE) // MISS_SHARE // self._back_off.length
         max_templates = len(self.templates) + max(max_new, MIN_NEW)
-        # Records of one length are often of one text, whatever stands between them.
-        order = lengths.argsort(kind="stable")
-        places = (starts.take(order) + MARGIN).tolist()
-        in_order: npt.NDArray[np.int64] = lengths.take(order)
-        cuts = [0, *((in_order[1:] != in_order[:-1]).nonzero()[0] + 1).tolist(), len(places)]
-        sizes: list[int] = in_order.take(cuts[:-1]).tolist()
-        # Codes of known texts; -1, -2, ... for texts that are looked up below.
+        # Records of one length in a row often are of one text: each is compared with the one before
+        # it, all at once.
+        firsts = np.append(0, (lengths[1:] != lengths[:-1]).nonzero()[0] + 1)
+        places: list[int] = (starts.take(firsts) + self._text.start).tolist()
+        sizes: list[int] = lengths.take(firsts).tolist()
+        counts: list[int] = np.diff(firsts, append=len(starts)).tolist()
         codes: list[int] = []
-        met: list[tuple[int, bytes]] = []
-        for size, low, high in zip(sizes, cuts[:-1], cuts[1:], strict=True):
-            text, code = recent.get(size, (b"", 0))
-            group = places[low:high]
-            if text and all(map(buffer.startswith, repeat(text), group)):
-                codes += [code] * len(group)
-                continue
-            for place in group:
-                if not text or not buffer.startswith(text, place):
-                    text = bytes(buffer[place : place + size])
-                    met.append((place, text))
-                    code = -len(met)
-                codes.append(code)
-            recent[size] = (text, code)
-        result = np.empty(len(codes), np.int32)
-        result[order] = codes
-        if met:
-            self._look_up(met, max_templates, result)
-        return result
-
-    def _look_up(
-        self, met: list[tuple[int, bytes]], max_templates: int, codes: npt.NDArray[np.int32]
-    ) -> None:
-        """Puts the codes of texts in place of -1, -2, ...; in the order of the records, so that
-        what is new is numbered by first use.
-        """
-        looked_up = np.empty(len(met), np.int32)
-        recent, self._recent = self._recent, {}  # empty if a look-up fails: it has such numbers
-        for number in sorted(range(len(met)), key=met.__getitem__):
-            looked_up[number] = self._code(met[number][1])
-            if len(self.templates) > max_templates:
-                raise IrregularError
-        self._recent = recent
-        for size, (text, code) in self._recent.items():
-            if code < 0:
-                self._recent[size] = (text, int(looked_up[-1 - code]))
-        unknown = codes < 0
-        codes[unknown] = looked_up[-1 - codes[unknown]]
+        repeats: list[int] = []
+        with memoryview(buffer) as view:
+            for place, size, count in zip(places, sizes, counts, strict=True):
+                first, others = place, place + size
+                text, code = recent.get(size, (b"", 0))
+                alike = count
+                if count > 1 and not buffer.startswith(
+                    view[first : first + size * (count - 1)], others
+                ):
+                    alike = 1
+                for at in range(place, place + size * count, size * alike):
+                    if not text or not buffer.startswith(text, at):
+                        text = bytes(view[at : at + size])
+                        code = self._code(text)
+                        if len(self.templates) > max_templates:
+                            raise IrregularError
+                    codes.append(code)
+                    repeats.append(alike)
+                recent[size] = (text, code)
+        return np.repeat(np.array(codes, np.int64), repeats)
 
     def _code(self, text: bytes) -> int:
         """The template of a record in which digits are blanked, with the separator after it."""

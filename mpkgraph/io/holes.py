@@ -45,7 +45,22 @@ def is_one_of(column: Bytes, values: bytes) -> npt.NDArray[np.bool_]:
 
 
 class HoleText(BlockText):
-    """Text in which digits may be blanked."""
+    """Text in which digits may be blanked, and restored."""
+
+    def __init__(self, capacity: int = 0) -> None:
+        super().__init__(capacity)
+        self._blanked: list[tuple[Positions, Numbers]] = []
+
+    def keep_blanks(self) -> None:
+        """Makes `restore` leave what is blanked now."""
+        self._blanked.clear()
+
+    def restore(self) -> None:
+        """Puts the digits back that were blanked since `keep_blanks`."""
+        words = self.words(0)
+        while self._blanked:
+            at, before = self._blanked.pop()
+            words[at] = before
 
     def find_holes(self, colons: Positions, before: int, after: int) -> Positions:
         """Where the digits begin of integers that follow some of `colons`.
@@ -109,6 +124,7 @@ class HoleText(BlockText):
         # ones in all bytes before it; in all eight when all are digits
         other >>= _7
         other -= _1
+        self._blanked.append((at, words))
         all_words[at] = words ^ ((words ^ blanks) & other)
         widths = ((other & _ONES) * _ONES) >> _56
         leading = (digits & _LOWEST_BYTE) == 0

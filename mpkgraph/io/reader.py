@@ -20,7 +20,7 @@ from mpkgraph.model.graph import EventColumns, GraphSource, SlotLayout, TaskColu
 
 __all__ = ["GraphStream", "Progress", "TaskBatch", "read_graph", "read_graphs", "stream_graph"]
 
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 3 << 19
 
 
 def read_graph(

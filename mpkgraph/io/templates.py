@@ -9,14 +9,12 @@ passed, and every marker came out in an integer field that may vary.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import orjson
 
-from mpkgraph.frozen import dataclass
 from mpkgraph.io import fields
 from mpkgraph.io.columns import (
     EVENT_DTYPES,
@@ -27,14 +25,13 @@ from mpkgraph.io.columns import (
     LayoutTable,
     TaskPiece,
 )
-from mpkgraph.io.fields import INT64_MAX, UINT64_MAX, BadRecordError, Range
-from mpkgraph.io.holes import FIRST_DIGIT
+from mpkgraph.io.fields import UINT64_MAX, BadRecordError, Range
+from mpkgraph.io.markers import ScalarRow, SlotRow, TextLayout, marked, scalar_row, slot_rows
 from mpkgraph.io.records import PlainTask, plain_task
+from mpkgraph.io.skeletons import Skeletons
 from mpkgraph.io.words import IrregularError, Numbers
 from mpkgraph.model.graph import EVENT_KEYS, TASK_SCALARS
 
-MARKER = 1_000_000_007
-"""Hole j is tried as MARKER + j: in the range of every field, and no likely value."""
 MAX_TEMPLATE_BYTES = 1 << 19
 """Text of templates that is kept. Real models have 260 to 1,441 of 1 to 2 KiB, few of which come
 again once others have come."""
@@ -53,27 +50,8 @@ TASK_HOLES = (
 EVENT_HOLES = EVENT_KEYS
 
 
-@dataclass(frozen=True, slots=True)
-class TextLayout:
-    """What all records of an array look like around their fields."""
-
-    head: bytes
-    """From the record's `{` to its first value."""
-    tail: bytes
-    """From its last value to its `}`."""
-    separator: bytes
-    """A tail, what is between two records, and a head."""
-    brace: int
-    """Bytes from a record's `{` to its first colon."""
-    blanks_before: int
-    blanks_after: int
-    hole_ends: bytes
-    """The bytes with which keys of holes end, as they are spelled here."""
-
-    @property
-    def begins_with_hole(self) -> bool:
-        """Whether the first key ends like one of a hole."""
-        return self.head[self.brace - self.blanks_before - 2] in self.hole_ends
+Codes = npt.NDArray[np.int64]
+"""Numbers of templates, one a record; as wide as numpy's positions, so that none is converted."""
 
 
 class OutOfRangeError(Exception):
@@ -133,9 +111,14 @@ class Templates:
         return len(self._num_holes)
 
     @property
+    def num_bytes(self) -> int:
+        """Text that is kept."""
+        return self._num_bytes
+
+    @property
     def is_stale(self) -> bool:
         """Whether the tables should be cleared, between two batches."""
-        is_full = self._num_bytes > MAX_TEMPLATE_BYTES
+        is_full = self.num_bytes > MAX_TEMPLATE_BYTES
         return is_full or self._generation != self.extras.generation
 
     def code(self, text: bytes, layout: TextLayout) -> int:
@@ -144,18 +127,20 @@ class Templates:
         """
         code = self._ids.get(text)
         if code is None:
-            parts = text[: -len(layout.separator)].split(FIRST_DIGIT)
-            num_holes = len(parts) - 1
-            markers = [*map(b"%d".__mod__, range(MARKER, MARKER + num_holes)), layout.tail]
-            record = layout.head + b"".join(chain.from_iterable(zip(parts, markers, strict=True)))
-            try:
-                self._add(record, orjson.loads(record), num_holes)
-            except (orjson.JSONDecodeError, BadRecordError):
-                raise IrregularError from None
-            self._num_holes.add((num_holes,))
+            self._make(text[: -len(layout.separator)], layout)
             code = self._ids[text] = len(self._ids)
             self._num_bytes += len(text)
         return code
+
+    def _make(self, text: bytes, layout: TextLayout) -> None:
+        """Adds the template of a record that is not known, given without its head and tail. Raises
+        IrregularError, and adds nothing then.
+        """
+        record, num_holes = marked(text, layout)
+        try:
+            self._add(record, orjson.loads(record), num_holes)
+        except (orjson.JSONDecodeError, BadRecordError):
+            raise IrregularError from None
 
     def _add(self, text: bytes, doc: Any, num_holes: int) -> None:
         """Adds a record's parsed text. Raises BadRecordError or IrregularError, and adds nothing
@@ -163,36 +148,18 @@ class Templates:
         """
         raise NotImplementedError
 
-    def _add_record(
-        self, scalars: Sequence[int], extras: Mapping[str, Any], seen: list[int], num_holes: int
-    ) -> None:
-        """Adds a checked record; `seen` are its other holes."""
-        holes = [-1] * len(scalars)
-        signs = [1] * len(scalars)
-        constants = list(scalars)
-        for i, value in enumerate(scalars):
-            hole = abs(value) - MARKER
-            if 0 <= hole < num_holes:
-                seen.append(hole)
-                holes[i] = hole
-                constants[i] = 0
-                if value < 0:
-                    signs[i] = -1
-            elif value > INT64_MAX:
-                constants[i] = value - (1 << 64)  # ids above int64 keep their bits
-        # Every hole in exactly one field: none in a string, a dim or an unknown field.
-        if len(seen) != num_holes or len(set(seen)) != num_holes:
-            raise IrregularError
-        self._scalars.add(holes + constants + signs)
+    def _add_row(self, scalars: ScalarRow, extras: Mapping[str, Any], num_holes: int) -> None:
+        self._num_holes.add((num_holes,))
+        self._scalars.add(scalars)
         self._extras.append({key: self.extras.code(key, value) for key, value in extras.items()})
         self._any_extras |= bool(extras)
 
-    def num_holes(self, codes: npt.NDArray[np.int32]) -> int:
+    def num_holes(self, codes: Codes) -> int:
         """Holes of records with these templates, in all."""
-        return int(self._num_holes.columns()[0].take(codes).sum())
+        return int(self._num_holes.columns()[0][codes].sum())
 
     def _scalar_columns(
-        self, codes: npt.NDArray[np.int32], starts: npt.NDArray[np.int64], numbers: Numbers
+        self, codes: Codes, starts: npt.NDArray[np.int64], numbers: Numbers
     ) -> dict[str, Column]:
         table = self._scalars.columns()
         width = len(self.names)
@@ -204,38 +171,38 @@ class Templates:
             dtype = self.dtypes[name]
             with_hole = used & (holes >= 0)
             if not with_hole.any():
-                columns[name] = constants.astype(dtype).take(codes)
+                columns[name] = constants.astype(dtype)[codes]
                 continue
-            hole = holes.take(codes)
+            hole = holes[codes]
             absent = hole < 0 if bool((used & (holes < 0)).any()) else None
             hole += starts
             if absent is not None:
                 hole[absent] = len(numbers) - 1  # a spare zero
-            values = numbers.take(hole)
-            negative = signs.take(codes) < 0 if bool((with_hole & (signs < 0)).any()) else None
+            values = numbers[hole]
+            negative = signs[codes] < 0 if bool((with_hole & (signs < 0)).any()) else None
             _check_range(values, negative, self.ranges[name], name)
             column = values.view(np.int64)
             if negative is not None:
                 np.negative(column, out=column, where=negative)
             if absent is not None:
-                column += constants.take(codes)
+                column += constants[codes]
             columns[name] = column.view(np.uint64) if dtype == np.uint64 else column.astype(dtype)
         return columns
 
-    def _starts(self, codes: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    def _starts(self, codes: Codes) -> npt.NDArray[np.int64]:
         """Position of each record's first number."""
-        counts = self._num_holes.columns()[0].take(codes)
+        counts = self._num_holes.columns()[0][codes]
         starts: npt.NDArray[np.int64] = np.cumsum(counts)
         starts -= counts
         return starts
 
-    def _extra_columns(self, codes: npt.NDArray[np.int32]) -> dict[str, npt.NDArray[np.int32]]:
+    def _extra_columns(self, codes: Codes) -> dict[str, npt.NDArray[np.int32]]:
         if not self._any_extras:
             return {}
         columns = {}
         for key in sorted({key for extras in self._extras for key in extras}):
             column = np.array([extras.get(key, -1) for extras in self._extras], np.int32)
-            column = column.take(codes)
+            column = column[codes]
             if (column >= 0).any():
                 columns[key] = column
         return columns
@@ -281,27 +248,42 @@ class TaskTemplates(Templates):
         self.layouts = layouts
         super().__init__(extras)
 
+    @property
+    def num_bytes(self) -> int:
+        return super().num_bytes + self._skeletons.num_bytes
+
     def clear(self) -> None:
         super().clear()
         self._sides = _Rows(3)  # inputs, slots, first slot in _slots
-        self._slots = _Rows(3)  # layout, hole or -1, offset
+        self._slots = _Rows(3)  # as SlotRow
+        self._skeletons = Skeletons(self.layouts)
+
+    def _make(self, text: bytes, layout: TextLayout) -> None:
+        known = self._skeletons.find(text, layout)
+        if known is None:
+            super()._make(text, layout)
+        else:
+            skeleton, slots = known
+            self._add_task(skeleton.scalars, skeleton.num_inputs, slots, {}, skeleton.num_holes)
 
     def _add(self, text: bytes, doc: Any, num_holes: int) -> None:
         task = plain_task(text, doc, self.layouts) or self._any_task(text, doc)
-        rows = []
-        seen: list[int] = []
-        for layout, offset in zip(task.layouts, task.offsets, strict=True):
-            hole = offset - MARKER
-            if 0 <= hole < num_holes:
-                seen.append(hole)
-                rows.append((layout, hole, 0))
-            else:
-                rows.append((layout, -1, offset))
-        first = len(self._slots)
-        self._add_record(task.scalars, task.extras, seen, num_holes)
-        self._sides.add((task.num_inputs, len(rows), first))
-        for row in rows:
-            self._slots.add(row)
+        slots = slot_rows(task, num_holes)
+        scalars = scalar_row(task.scalars, slots, num_holes)
+        self._add_task(scalars, task.num_inputs, slots, task.extras, num_holes)
+
+    def _add_task(
+        self,
+        scalars: ScalarRow,
+        num_inputs: int,
+        slots: Sequence[SlotRow],
+        extras: Mapping[str, Any],
+        num_holes: int,
+    ) -> None:
+        self._add_row(scalars, extras, num_holes)
+        self._sides.add((num_inputs, len(slots), len(self._slots)))
+        for slot in slots:
+            self._slots.add(slot)
 
     def _any_task(self, text: bytes, doc: Any) -> PlainTask:
         task = fields.check_task(doc)
@@ -312,7 +294,7 @@ class TaskTemplates(Templates):
         offsets = [x.offset for x in slots]
         return PlainTask(task.scalars, len(task.inputs), layouts, offsets, task.extras)
 
-    def piece(self, codes: npt.NDArray[np.int32], numbers: Numbers) -> TaskPiece:
+    def piece(self, codes: Codes, numbers: Numbers) -> TaskPiece:
         """Columns of tasks from their templates and numbers (and a spare zero at the end).
 
         Raises OutOfRangeError.
@@ -320,31 +302,31 @@ class TaskTemplates(Templates):
         starts = self._starts(codes)
         scalars = self._scalar_columns(codes, starts, numbers)
         num_inputs, num_slots, first_slots = self._sides.columns()
-        counts = num_slots.take(codes)
+        counts = num_slots[codes]
         ends = np.cumsum(counts)
         total = int(ends[-1]) if len(ends) else 0
         layouts, holes, constants = self._slots.columns()
         # Position in the table of every slot: its task's first slot, then one after the other.
         ends -= counts
-        slots = np.repeat(first_slots.take(codes) - ends, counts)
+        slots = np.repeat(first_slots[codes] - ends, counts)
         slots += np.arange(total)
-        hole = holes.take(slots)
+        hole = holes[slots]
         absent = np.flatnonzero(hole < 0)
         hole += np.repeat(starts, counts)
         hole[absent] = len(numbers) - 1
-        offsets = numbers.take(hole)
+        offsets = numbers[hole]
         try:
             _check_range(offsets, None, fields.OFFSET_RANGE, "offset of a slot")
         except OutOfRangeError as error:
             task = int(np.searchsorted(ends, error.record, side="right")) - 1
             raise OutOfRangeError(task, error.problem) from None
         signed = offsets.view(np.int64)
-        signed[absent] = constants.take(slots.take(absent))
+        signed[absent] = constants[slots.take(absent)]
         return TaskPiece(
             scalars=scalars,
-            num_inputs=num_inputs.astype(np.uint8).take(codes),
+            num_inputs=num_inputs.astype(np.uint8)[codes],
             num_slots=counts,
-            slot_layouts=layouts.astype(np.int32).take(slots),
+            slot_layouts=layouts.astype(np.int32)[slots],
             slot_offsets=signed,
             extras=self._extra_columns(codes),
         )
@@ -360,9 +342,9 @@ class EventTemplates(Templates):
     def _add(self, text: bytes, doc: Any, num_holes: int) -> None:
         event = fields.check_event(doc)
         _check_text(text, doc)
-        self._add_record(event.scalars, event.extras, [], num_holes)
+        self._add_row(scalar_row(event.scalars, (), num_holes), event.extras, num_holes)
 
-    def piece(self, codes: npt.NDArray[np.int32], numbers: Numbers) -> EventPiece:
+    def piece(self, codes: Codes, numbers: Numbers) -> EventPiece:
         """As of tasks."""
         scalars = self._scalar_columns(codes, self._starts(codes), numbers)
         return EventPiece(scalars, self._extra_columns(codes))

@@ -9,6 +9,8 @@ from mpkgraph.errors import GraphReadError
 MAX_RECORD_BYTES = 1 << 24
 """Longest record or unknown field that is read. Real tasks have 1 to 2 KiB; the limit bounds
 memory whatever the input."""
+MARGIN = 256
+"""Bytes kept before the text, of any value, so that scans may look back."""
 SLACK = 32
 """Zero bytes kept after the text, so that scans may look a few bytes ahead."""
 
@@ -24,15 +26,16 @@ class TextSource(Protocol):
 
 
 class Window:
-    """Unread bytes are `data[start:stop]`; `data[0]` is byte `origin` of the text."""
+    """Unread bytes are `data[start:stop]`; `data[0]` would be byte `origin` of the text. At least
+    MARGIN bytes come before them.
+    """
 
     def __init__(self, source: TextSource, block_bytes: int) -> None:
         self.source = source
         self.block_bytes = block_bytes
-        self.data = bytearray(2 * block_bytes + SLACK)
-        self.origin = 0
-        self.start = 0
-        self.stop = 0
+        self.data = bytearray(MARGIN + block_bytes + block_bytes // 2 + SLACK)
+        self.origin = -MARGIN
+        self.start = self.stop = MARGIN
         self.ended = False
         self._limit: int | None = None
 
@@ -74,27 +77,29 @@ class Window:
 
     def restart(self, offset: int) -> None:
         """Goes on at byte `offset` of the text, where the source stands now."""
-        self.origin = offset
-        self.start = self.stop = 0
+        self.origin = offset - MARGIN
+        self.start = self.stop = MARGIN
         self.ended = False
         self._limit = None
 
     def _make_room(self) -> None:
-        room = self.stop - self.start + self.block_bytes + SLACK
-        if len(self.data) - self.stop >= self.block_bytes + SLACK:
-            return
-        if len(self) > MAX_RECORD_BYTES:
+        """Moves what is unread to the front: the fewer bytes are in use, the more of them are in
+        the processor's caches.
+        """
+        count = len(self)
+        if count > MAX_RECORD_BYTES:
             raise GraphReadError(
                 f"a single record or field is longer than {MAX_RECORD_BYTES >> 20} MiB",
                 where=self.where(),
                 remedy="This is no task graph that Mirage writes; check what the file is.",
             )
         unread = self.data[self.start : self.stop]
+        room = MARGIN + count + self.block_bytes + SLACK
         if room > len(self.data):
-            self.data = bytearray(room + len(self))
-        self.data[: len(unread)] = unread
-        self.origin += self.start
-        self.start, self.stop = 0, len(unread)
+            self.data = bytearray(room + count)
+        self.data[MARGIN : MARGIN + count] = unread
+        self.origin += self.start - MARGIN
+        self.start, self.stop = MARGIN, MARGIN + count
 
     def where(self, offset: int | None = None) -> str:
         """File and byte offset, for messages."""

@@ -59,6 +59,24 @@ def test_numbers_are_read_and_blanked(seed: int) -> None:
     assert content(found) == blanked
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_blanked_comes_back(seed: int) -> None:
+    draw = random.Random(seed)
+    text = b"".join(b"%d," % draw.randrange(10 ** draw.randrange(1, 20)) for _ in range(300))
+    found = block(text)
+    at = digits_of(text)
+    found.read_holes(at[::2])
+    found.restore()
+    assert content(found) == text
+    found.read_holes(at[::3])
+    found.keep_blanks()
+    kept = content(found)
+    found.read_holes(np.setdiff1d(at, at[::3]))
+    assert content(found) != kept != text
+    found.restore()
+    assert content(found) == kept
+
+
 @pytest.mark.parametrize(
     "digits",
     ["00", "01", "0" * 9, "012345678901", str(UINT64_MAX + 1), "9" * 20, "1" * 21, "1" * 40],
