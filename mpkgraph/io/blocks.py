@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import repeat
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -205,37 +206,78 @@ class BlockReader(Generic[_Pieces]):
 
     def _codes(self, starts: Positions, lengths: npt.NDArray[np.int64]) -> Codes:
         """Each record's template; a record is text from its start over `lengths` bytes."""
-        buffer = self._text.buffer
+        startswith = self._text.buffer.startswith
         recent = self._recent
         max_new = max(len(starts), MIN_RECORDS_FOR_SHARE) // MISS_SHARE // self._back_off.length
         max_templates = len(self.templates) + max(max_new, MIN_NEW)
-        # Records of one length in a row often are of one text: each is compared with the one before
-        # it, all at once.
-        firsts = np.append(0, (lengths[1:] != lengths[:-1]).nonzero()[0] + 1)
-        places: list[int] = (starts.take(firsts) + self._text.start).tolist()
-        sizes: list[int] = lengths.take(firsts).tolist()
-        counts: list[int] = np.diff(firsts, append=len(starts)).tolist()
+        firsts, counts = self._rows(starts, lengths)
+        lengths = lengths[firsts]
+        # Records of one length are often of one text, whatever stands between them.
+        order = lengths.argsort(kind="stable")
+        places: list[int] = (starts[firsts[order]] + self._text.start).tolist()
+        in_order: npt.NDArray[np.int64] = lengths[order]
+        cuts = [0, *((in_order[1:] != in_order[:-1]).nonzero()[0] + 1).tolist(), len(places)]
+        sizes: list[int] = in_order[cuts[:-1]].tolist()
+        # Codes of known texts; -1, -2, ... for texts that are looked up below.
         codes: list[int] = []
-        repeats: list[int] = []
-        with memoryview(buffer) as view:
-            for place, size, count in zip(places, sizes, counts, strict=True):
-                first, others = place, place + size
-                text, code = recent.get(size, (b"", 0))
-                alike = count
-                if count > 1 and not buffer.startswith(
-                    view[first : first + size * (count - 1)], others
-                ):
-                    alike = 1
-                for at in range(place, place + size * count, size * alike):
-                    if not text or not buffer.startswith(text, at):
-                        text = bytes(view[at : at + size])
-                        code = self._code(text)
-                        if len(self.templates) > max_templates:
-                            raise IrregularError
-                    codes.append(code)
-                    repeats.append(alike)
-                recent[size] = (text, code)
-        return np.repeat(np.array(codes, np.int64), repeats)
+        met: list[tuple[int, bytes]] = []
+        for size, low, high in zip(sizes, cuts[:-1], cuts[1:], strict=True):
+            text, code = recent.get(size, (b"", 0))
+            group = places[low:high]
+            if text and all(map(startswith, repeat(text), group)):
+                codes += [code] * len(group)
+                continue
+            for place in group:
+                if not text or not startswith(text, place):
+                    text = bytes(self._text.buffer[place : place + size])
+                    met.append((place, text))
+                    code = -len(met)
+                codes.append(code)
+            recent[size] = (text, code)
+        result = np.empty(len(codes), np.int64)
+        result[order] = codes
+        if met:
+            self._look_up(met, max_templates, result)
+        return np.repeat(result, counts)
+
+    def _rows(
+        self, starts: Positions, lengths: npt.NDArray[np.int64]
+    ) -> tuple[Positions, npt.NDArray[np.int64]]:
+        """Rows of equal records: the first of each, and how many they are.
+
+        Records of one length in a row are compared with the one before them, all in one call.
+        """
+        cuts = (lengths[1:] != lengths[:-1]).nonzero()[0] + 1
+        firsts = np.concatenate((np.zeros(1, np.int64), cuts))
+        counts = np.concatenate((cuts, np.array([len(lengths)]))) - firsts
+        longer = (counts > 1).nonzero()[0]
+        at = firsts[longer]
+        places: list[int] = (starts[at] + self._text.start).tolist()
+        pitches: list[int] = lengths[at].tolist()
+        sizes: list[int] = ((counts[longer] - 1) * lengths[at]).tolist()
+        startswith = self._text.buffer.startswith
+        with memoryview(self._text.buffer) as view:
+            for place, pitch, size in zip(places, pitches, sizes, strict=True):
+                if not startswith(view[place : place + size], place + pitch):
+                    return np.arange(len(lengths)), np.ones(len(lengths), np.int64)
+        return firsts, counts
+
+    def _look_up(self, met: list[tuple[int, bytes]], max_templates: int, codes: Codes) -> None:
+        """Puts the codes of texts in place of -1, -2, ...; in the order of the records, so that
+        what is new is numbered by first use.
+        """
+        looked_up = np.empty(len(met), np.int64)
+        recent, self._recent = self._recent, {}  # empty if a look-up fails: it has such numbers
+        for number in sorted(range(len(met)), key=met.__getitem__):
+            looked_up[number] = self._code(met[number][1])
+            if len(self.templates) > max_templates:
+                raise IrregularError
+        self._recent = recent
+        for size, (text, code) in self._recent.items():
+            if code < 0:
+                self._recent[size] = (text, int(looked_up[-1 - code]))
+        unknown = codes < 0
+        codes[unknown] = looked_up[-1 - codes[unknown]]
 
     def _code(self, text: bytes) -> int:
         """The template of a record in which digits are blanked, with the separator after it."""

@@ -81,7 +81,8 @@ class HoleText(BlockText):
             lone_one = (leading == _ONE) & (text.take(starts + 1) - np.uint8(_ZERO) >= 10)
             digits[negative] = (leading - np.uint8(_ZERO) < 10) & ~lone_one
             holes[negative] = starts
-        found: Positions = holes.compress(digits)
+        # most are digits: an index is faster than `compress` then
+        found: Positions = holes[digits]
         return found
 
     def read_holes(self, holes: Positions) -> Numbers:
