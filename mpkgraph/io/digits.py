@@ -41,7 +41,7 @@ def read_integers(
     numbers = _read_eight(text, 0, ends, widths)
     rows = (widths > WORD_BYTES).nonzero()[0]
     if len(rows):
-        numbers[rows] = _read_long(text, ends.take(rows), widths.take(rows), numbers.take(rows))
+        numbers[rows] = _read_long(text, ends[rows], widths[rows], numbers[rows])
     leading = data.take(first) == _ZERO
     # a leading zero, -0
     if np.count_nonzero(leading & ((widths > 1) | negative)):
@@ -63,9 +63,9 @@ def _read_long(text: BlockText, ends: Positions, widths: Positions, low: Numbers
     numbers = low + _TEN_8 * _read_eight(text, WORD_BYTES, ends, widths)
     rows = (widths > 2 * WORD_BYTES).nonzero()[0]
     if len(rows):
-        ends, widths = ends.take(rows), widths.take(rows)
+        ends, widths = ends[rows], widths[rows]
         high = _read_eight(text, 2 * WORD_BYTES, ends, widths)
-        rest = numbers.take(rows)
+        rest = numbers[rows]
         if np.count_nonzero((high > _MAX_HIGH) | ((high == _MAX_HIGH) & (rest > _MAX_LOW))):
             raise IrregularError
         numbers[rows] = rest + _TEN_16 * high

@@ -47,14 +47,12 @@ class CodeTable:
         places = keys * _SPREAD
         places >>= _DROPPED
         at = places.view(np.int64)
-        codes = self._codes.take(at)
-        found = self._keys.take(at) == keys
+        codes = self._codes[at]
+        found = self._keys[at] == keys
         if np.count_nonzero(found) < len(keys):
             missed = (~found).nonzero()[0]
-            rest, first, inverse = np.unique(
-                keys.take(missed), return_index=True, return_inverse=True
-            )
-            first = missed.take(first)
+            rest, first, inverse = np.unique(keys[missed], return_index=True, return_inverse=True)
+            first = missed[first]
             codes_of_rest = np.empty(len(rest), np.int64)
             for i in first.argsort().tolist():
                 key, position = int(rest[i]), int(first[i])
@@ -62,9 +60,9 @@ class CodeTable:
                 if code is None:
                     code = self._known[key] = new(position)
                 codes_of_rest[i] = code
-            codes[missed] = codes_of_rest.take(inverse)
-            self._keys[at.take(first)] = rest
-            self._codes[at.take(first)] = codes_of_rest
+            codes[missed] = codes_of_rest[inverse]
+            self._keys[at[first]] = rest
+            self._codes[at[first]] = codes_of_rest
         return codes
 
 
@@ -97,9 +95,9 @@ class TextTable:
         rows = (lengths > WORD_BYTES).nonzero()[0]
         done = WORD_BYTES
         while len(rows):
-            left = lengths.take(rows) - done
-            pieces = _first_bytes(text.words(done)[starts.take(rows)], left)
-            pairs = (codes.take(rows) << 32) | self._words.codes(pieces, self._new)
+            left = lengths[rows] - done
+            pieces = _first_bytes(text.words(done)[starts[rows]], left)
+            pairs = (codes[rows] << 32) | self._words.codes(pieces, self._new)
             codes[rows] = self._pairs.codes(pairs.view(np.uint64), self._new)
             rows = rows.compress(left > WORD_BYTES)
             done += WORD_BYTES

@@ -94,9 +94,9 @@ class KeyKinds:
         codes = self._kinds.codes(text.words(-WORD_BYTES)[colons], new)
         words = text.words(-2 * WORD_BYTES)[colons]
         long = (codes.astype(np.uint8) == _LONG).nonzero()[0]
-        codes[long] = self._kinds_of_long.codes(words.take(long), new_long)
-        words &= _MASKS[1].take(codes)
-        words ^= _WORDS[1].take(codes)
+        codes[long] = self._kinds_of_long.codes(words[long], new_long)
+        words &= _MASKS[1][codes]
+        words ^= _WORDS[1][codes]
         if words.any():
             raise IrregularError
         kinds = codes.astype(np.uint8)
@@ -105,7 +105,7 @@ class KeyKinds:
             words &= _MASKS[2, kind]
             if (words != _WORDS[2, kind]).any():
                 raise IrregularError
-        return kinds, colons - _KEY_LENGTHS.take(codes)
+        return kinds, colons - _KEY_LENGTHS[codes]
 
 
 _KINDS = {key.encode(): kind for kind, key in enumerate(KEYS)}
@@ -178,15 +178,15 @@ class Members:
         rows = ((in_slot != next_in_slot) | brace).nonzero()[0]
         joints = in_slot.view(np.uint8) << 2 | next_in_slot.view(np.uint8) << 1 | brace
         kinds = joints.take(rows)
-        lengths = _JOINT_LENGTHS.take(kinds)
-        words = text.words(-WORD_BYTES)[after.take(rows)] & LAST_BYTES.take(lengths)
+        lengths = _JOINT_LENGTHS[kinds]
+        words = text.words(-WORD_BYTES)[after[rows]] & LAST_BYTES[lengths]
         if not (
             text.at(0)[0] == _BRACE
             and keys[0] == 1
             and not in_slot[0]
             and ((before_next == _COMMA) | brace).all()
             and (kinds != _IMPOSSIBLE).all()
-            and (words == _JOINT_WORDS.take(kinds)).all()
+            and (words == _JOINT_WORDS[kinds]).all()
         ):
             raise IrregularError
         self.ends = after - 1
@@ -214,24 +214,24 @@ class Members:
         counts, firsts = np.zeros((2, len(self.starts)), np.int64)
         counts[begin] = sizes = (self._slots_end - begin) // _NUM_SLOT_KEYS
         firsts[begin] = np.cumsum(sizes) - sizes
-        empty = rows[counts.take(rows) == 0]
-        ends = self.ends.take(empty)
-        lengths = ends - self.starts.take(empty)
+        empty = rows[counts[rows] == 0]
+        ends = self.ends[empty]
+        lengths = ends - self.starts[empty]
         words = self.text.words(-WORD_BYTES)[ends] & LAST_BYTES.take(lengths, mode="clip")
         is_null = words == _NULL
         self.any_null = bool(is_null.any())
         if not (
             len(empty) + len(begin) == rows.size
-            and (self.starts.take(begin) == self.ends.take(begin)).all()
+            and (self.starts[begin] == self.ends[begin]).all()
             and (is_null | (words == _EMPTY)).all()
         ):
             raise IrregularError
-        return counts.take(rows).T, firsts.take(rows).T
+        return counts[rows].T, firsts[rows].T
 
     def integers(self) -> tuple[Numbers, npt.NDArray[np.bool_]]:
         """As `read_integers`, of all members whose keys are in INTEGERS."""
         rows = self.rows(INTEGERS[0], INTEGERS[-1])
-        return read_integers(self.text, self.starts.take(rows), self.ends.take(rows))
+        return read_integers(self.text, self.starts[rows], self.ends[rows])
 
 
 def _check_within(rows: Positions, first: Positions, last: Positions) -> None:

@@ -67,13 +67,13 @@ class TaskMembers:
             num_inputs=counts[:, 0].astype(np.uint8),
             num_slots=counts.sum(axis=1),
             slot_layouts=self._layout_codes(members, types, order).astype(np.int32),
-            slot_offsets=offsets.take(order),
+            slot_offsets=offsets[order],
         )
 
     def _layout_codes(self, members: Members, types: Codes, order: Positions) -> Codes:
         """Layouts of slots in `order`, of which new ones are added to the table."""
         rows = members.rows(SLOT_TEXTS[0], SLOT_TEXTS[-1])
-        starts, ends = members.starts.take(rows), members.ends.take(rows)
+        starts, ends = members.starts[rows], members.ends[rows]
         texts = self._texts.codes(members.text, starts, ends - starts)
         if self._texts.num_codes > MAX_TEXTS:
             self._texts.clear()
@@ -93,7 +93,7 @@ class TaskMembers:
             return self._layouts.code(found.base_ptr, found.data_type, found.dims, found.strides)
 
         try:
-            return self._codes.codes(keys.take(order), new)
+            return self._codes.codes(keys[order], new)
         except (orjson.JSONDecodeError, BadRecordError):
             raise IrregularError from None
 
