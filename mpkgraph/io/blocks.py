@@ -283,7 +283,7 @@ class BlockReader(Generic[_Pieces]):
         """The template of a record in which digits are blanked, with the separator after it."""
         layout = self.layout
         assert layout is not None
-        return self.templates.code(text.translate(None, OTHER_DIGIT), layout)
+        return self.templates.code(text.replace(OTHER_DIGIT, b""), layout)
 
     def flush(self) -> None:
         """Hands over what is pending. Raises GraphReadError for a number that does not fit."""
