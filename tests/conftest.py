@@ -12,9 +12,9 @@ from hypothesis import Phase, settings
 from tests import goldens
 
 # Timing on a shared machine says nothing; CI repeats the same examples every time.
-# Where a test does not say, half of hypothesis' examples; `make test-all` tries many more.
-settings.register_profile("default", deadline=None, max_examples=50)
-settings.register_profile("ci", deadline=None, max_examples=50, derandomize=True)
+# Where a test does not say, fewer than hypothesis' 100 examples; `make test-all` tries many more.
+settings.register_profile("default", deadline=None, max_examples=40)
+settings.register_profile("ci", deadline=None, max_examples=40, derandomize=True)
 settings.register_profile("all", deadline=None, max_examples=500)
 # Of a mutant it is enough that a test fails: the smallest example would take minutes to find.
 settings.register_profile(

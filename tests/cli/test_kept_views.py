@@ -28,6 +28,7 @@ from mpkgraph.io import cache as cache_module
 from mpkgraph.io import content
 from mpkgraph.render.dot_text import to_dot
 from tests import strategies
+from tests.amount import examples
 from tests.cli.conftest import EXAMPLE, ROOT
 
 NEVER = -(10**18)
@@ -218,7 +219,7 @@ def test_names_that_are_no_unicode_are_not_kept():
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 def test_forged_bytes_are_refused_or_hold_together(data):
     """Any value in any place of what is kept."""
     kept = data.draw(st.sampled_from([table_to_bytes(TABLE, 3), store.drawing_to_bytes(DRAWING)]))

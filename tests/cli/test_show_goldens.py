@@ -9,7 +9,7 @@ import pytest
 from tests import goldens
 
 MAX_BYTES = 10_000_000
-SMALL_BYTES = 300_000
+SMALL_BYTES = 100_000
 """Of larger graphs the views of one thing are asked for as text only."""
 
 

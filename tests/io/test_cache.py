@@ -41,6 +41,7 @@ from mpkgraph.io.content import Content, ContentHash, FileStamp, text_sha256
 from mpkgraph.io.writer import text_chunks
 from mpkgraph.model.graph import GraphSource, SlotLayout, TaskGraph
 from tests import goldens, strategies
+from tests.amount import examples
 from tests.naive import assert_same_graph, graph_from_document
 
 NAME = "task_graph_rank0.json"
@@ -121,7 +122,7 @@ def files(cache: GraphCache, kind: str = "") -> list[Path]:
 
 class TestEntry:
     @given(strategies.task_graphs())
-    @settings(deadline=None, max_examples=60)
+    @settings(deadline=None, max_examples=examples(60))
     def test_keeps_any_graph(self, graph):
         source = GraphSource(path="a", sha256="0" * 64, num_bytes=7)
         found, name = decode(encode(dataclasses.replace(graph, source=source), name="n"), path="b")
@@ -303,7 +304,9 @@ class TestForgedEntry:
     """Entries with wrong contents under right checksums: refused, or graphs that hold together."""
 
     @given(st.data())
-    @settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+    @settings(
+        deadline=None, max_examples=examples(100), suppress_health_check=[HealthCheck.too_slow]
+    )
     def test_column(self, data):
         blocks = unpack(self.entry())
         name = data.draw(st.sampled_from([x for x in blocks if x != "facts"]))
@@ -331,7 +334,7 @@ class TestForgedEntry:
         self.check(pack(blocks))
 
     @given(st.data())
-    @settings(deadline=None, max_examples=100)
+    @settings(deadline=None, max_examples=examples(100))
     def test_facts(self, data):
         blocks = unpack(self.entry())
         facts = orjson.loads(blocks["facts"].tobytes())
@@ -754,7 +757,9 @@ class TestStamp:
 
     @given(st.data())
     @settings(
-        deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+        deadline=None,
+        max_examples=examples(60),
+        suppress_health_check=[HealthCheck.function_scoped_fixture],
     )
     def test_damage_is_a_miss(self, tmp_path, small, data):
         with _folder(tmp_path) as folder:
@@ -796,7 +801,9 @@ class TestStamp:
 class TestFolder:
     @given(st.data())
     @settings(
-        deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+        deadline=None,
+        max_examples=examples(60),
+        suppress_health_check=[HealthCheck.function_scoped_fixture],
     )
     def test_damaged_entry_is_removed(self, tmp_path, small, data):
         with _folder(tmp_path) as folder:

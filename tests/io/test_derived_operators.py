@@ -30,6 +30,7 @@ from mpkgraph.model.operator import Operator, OperatorSet, OperatorSlot
 from mpkgraph.views.extents import complete_extents
 from mpkgraph.views.operators import recover_operators
 from tests import goldens, loaded, strategies
+from tests.amount import examples
 from tests.naive import assert_same_graph
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "decoder" / "task_graph_rank0.json"
@@ -143,7 +144,9 @@ def one_operator(**changes) -> OperatorSet:
 
 class TestOperators:
     @given(operator_sets())
-    @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+    @settings(
+        deadline=None, max_examples=examples(60), suppress_health_check=[HealthCheck.too_slow]
+    )
     def test_any_set_comes_back(self, operators):
         entry = encode_operators(operators)
         assert_same_operators(decode_operators(entry, num_tasks=operators.num_tasks), operators)
@@ -212,7 +215,9 @@ class TestOperators:
             decode_operators(damaged, num_tasks=4)
 
     @given(st.data())
-    @settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+    @settings(
+        deadline=None, max_examples=examples(200), suppress_health_check=[HealthCheck.too_slow]
+    )
     def test_forged_ones_are_refused_or_hold_together(self, data):
         blocks = unpack(encode_operators(one_operator()))
         name = data.draw(st.sampled_from([name for name in blocks if name != "facts"]))
@@ -298,7 +303,7 @@ class TestPieces:
             BlockReader(prefix + header + frame, b"MPKGRAPH").column("x", np.int64)
 
     @given(strategies.task_graphs(), st.integers(1, 5), st.integers(1, 9), st.booleans())
-    @settings(deadline=None, max_examples=40)
+    @settings(deadline=None, max_examples=examples(40))
     def test_a_graph_in_batches_is_the_graph(self, graph, batch, piece, spooled):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(cache_entry, "PIECE_TASKS", piece)

@@ -23,6 +23,7 @@ from mpkgraph.io import blocks, columns, document, parallel, reader, records
 from mpkgraph.model.graph import NULL_TASK_TYPE, TaskGraph
 from mpkgraph.model.ids import EVENT_INVALID_ID
 from tests import goldens, strategies
+from tests.amount import examples
 from tests.io.reader_reference import as_lists, reference, tasks_as_lists
 
 SMALL = 400_000
@@ -316,7 +317,7 @@ def test_rank_of_the_name(name: str, rank: int, tmp_path: Path) -> None:
 TAME = strategies.Options(wild_ids=False)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     strategies.documents(TAME),
     st.sampled_from([None, 1, "\t"]),

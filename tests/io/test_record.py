@@ -22,6 +22,7 @@ from mpkgraph.io.record import (
 )
 from mpkgraph.model.record import BlockGraph, LayerCall, OtherCall, TensorCall
 from tests import goldens
+from tests.amount import examples
 
 DOCUMENT = {
     "schema": "mpk-pipeline-1",
@@ -451,7 +452,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(st.sampled_from([x for x in every_place(DOCUMENT) if x]), JSON)
 def test_any_other_value_reads_as_it_is_or_is_refused(path, value):
     document = changed(path, value)
@@ -459,7 +460,7 @@ def test_any_other_value_reads_as_it_is_or_is_refused(path, value):
         assert parse(document).to_json() == document
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.integers(0, len(orjson.dumps(DOCUMENT)) - 1))
 def test_any_beginning_of_a_record_is_refused(length):
     with pytest.raises(GraphReadError):

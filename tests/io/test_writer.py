@@ -24,6 +24,7 @@ from mpkgraph.io.writer import save_graph, text_chunks, write_graph
 from mpkgraph.model.graph import TaskGraph
 from mpkgraph.model.ids import EventId
 from tests import goldens, strategies
+from tests.amount import examples
 from tests.naive import assert_same_graph, document_from_graph, graph_from_document
 
 
@@ -42,21 +43,23 @@ def test_writes_the_bytes_of_mirage(golden):
 
 
 @given(strategies.documents())
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 def test_lays_out_any_graph_as_a_plain_dump_does(document):
     graph = graph_from_document(document)
     assert text_of(graph) == nlohmann.dump(document_from_graph(graph))
 
 
 @given(strategies.task_graphs())
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 def test_reads_back_to_the_same_graph(graph):
     assert_same_graph(graph_from_document(json.loads(text_of(graph)), graph.rank), graph)
 
 
 @given(strategies.task_graphs(strategies.Options(wild_ids=False)))
 @settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None,
+    max_examples=examples(60),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_what_is_saved_reads_back_to_the_same_graph(tmp_path, graph):
     path = tmp_path / "task_graph_rank0.json"
@@ -65,7 +68,7 @@ def test_what_is_saved_reads_back_to_the_same_graph(tmp_path, graph):
 
 
 @given(strategies.documents(), st.integers(1, 3), st.integers(1, 400))
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=examples(30))
 def test_size_of_a_batch_does_not_show(document, records, num_bytes):
     graph = graph_from_document(document)
     whole = text_of(graph)

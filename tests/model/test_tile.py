@@ -15,6 +15,7 @@ from mpkgraph.model.box import Box
 from mpkgraph.model.graph import NULL_TENSOR, Slot, SlotLayout
 from mpkgraph.model.region import intersection
 from mpkgraph.model.tile import Tile, TileError, TileLayout
+from tests.amount import examples
 from tests.model import brute
 
 BFLOAT16, FLOAT4 = 941, 920
@@ -40,7 +41,7 @@ def test_runs_are_sorted_and_apart(tile):
 
 
 @given(brute.tile_pairs())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_two_tiles(pair):
     left, right = pair
     a, b = brute.tile_bytes(left), brute.tile_bytes(right)
@@ -95,7 +96,7 @@ def test_box_of_a_slice(whole, size, data):
 
 
 @given(brute.wholes(), st.integers(0, 80), st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_a_box_holds_exactly_the_elements(whole, start, data):
     dims = tuple(data.draw(st.integers(1, 4)) for _ in whole.dims)
     box = Tile("x", start * 2, TileLayout(dims, whole.strides, 2)).box(whole.dims)

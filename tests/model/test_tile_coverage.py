@@ -15,6 +15,7 @@ from mpkgraph.model import byteset, coverage, digits
 from mpkgraph.model.coverage import cover, cover_tiles
 from mpkgraph.model.region import Region
 from mpkgraph.model.tile import Tile, TileError, TileLayout
+from tests.amount import examples
 from tests.model import brute
 
 OFFSETS = st.lists(st.integers(-10, 80) | st.sampled_from([0, 8]), max_size=5)
@@ -61,13 +62,13 @@ def _check(parts, within):
 
 
 @given(PARTS, WITHIN)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_against_bytes(parts, within):
     _check(parts, within)
 
 
 @given(PARTS, WITHIN)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_blocks_of_few_cells(parts, within):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(coverage, "BLOCK_CELLS", 4)
@@ -75,7 +76,7 @@ def test_blocks_of_few_cells(parts, within):
 
 
 @given(brute.wholes(), brute.SIZES, st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_slices_of_a_tensor(whole, size, data):
     tiles = data.draw(st.lists(brute.sliced(whole, size), max_size=5))
     tensor = Tile("x", 0, whole.layout(size))

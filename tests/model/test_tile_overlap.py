@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 from mpkgraph.errors import TooLargeError
 from mpkgraph.model import intersect, overlap
 from mpkgraph.model.tile import Tile, TileError, TileLayout
+from tests.amount import examples
 from tests.model import brute
 
 OFFSETS = st.lists(st.integers(-40, 120) | st.sampled_from([0, 8]), max_size=7)
 
 
 @given(brute.tile_pairs(), OFFSETS, OFFSETS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_columns_equal_single_tiles(pair, lefts, rights):
     one, other = pair[0].layout, pair[1].layout
     expected = [

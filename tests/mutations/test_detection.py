@@ -7,13 +7,14 @@ from random import Random
 import numpy as np
 import pytest
 
+from tests.goldens import EVERY_GOLDEN
 from tests.mutations.behaviour import Behaviour
 from tests.mutations.graph_faults import GRAPH_FAULTS, set_events, set_tasks
 from tests.mutations.harness import run_graph_fault, run_record_fault
 from tests.mutations.record_faults import RECORD_FAULTS
 from tests.mutations.subjects import model_subjects, parallel_subjects, small_subjects
 
-COUNT = 5
+COUNT = 10 if EVERY_GOLDEN else 3
 SUBJECTS = (*small_subjects(), *model_subjects()[:2], *model_subjects()[4:6])
 RECORD_RATES = {
     # A legal pipeline of another meaning: only what becomes of a buffer may be told

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from mpkgraph.planner.dag import EmissionError, LayerShape, TooManyTasksError
 from mpkgraph.planner.emission import emission
+from tests.amount import examples
 
 ROWS, WHOLE = (0, -1, -1), (-1, -1, -1)
 
@@ -207,7 +208,7 @@ def chain_points(producer, output_map, consumer, input_map):
         yield list(itertools.product(*ranges))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @example((2, 1, 1), ROWS, (2, 1, 1), (0, 5, -1), 1)  # a dim past all that a tensor has
 @given(GRIDS, MAPS, GRIDS, MAPS, st.integers(1, 2))
 def test_chains_equal_the_loops(producer, output_map, consumer, input_map, num_subtasks):
@@ -233,7 +234,7 @@ def test_chains_equal_the_loops(producer, output_map, consumer, input_map, num_s
     assert found.num_tasks == next_id
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.data())
 def test_any_layers_are_numbered_or_refused(data):
     """Random layers over few tensors: every id is handed out once, or the layers are refused."""

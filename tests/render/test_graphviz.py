@@ -44,6 +44,7 @@ from mpkgraph.render.escape import printable
 from mpkgraph.render.graphviz import FORMATS, format_of, render
 from mpkgraph.views.operators import recover_operators
 from tests import drawn, goldens
+from tests.amount import examples
 
 needs_dot = pytest.mark.skipif(shutil.which("dot") is None, reason="no Graphviz: dot is not here")
 
@@ -187,7 +188,7 @@ def picture_of(names: list[str]) -> Drawing:
 
 
 @needs_dot
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.lists(st.text(max_size=12), min_size=1, max_size=12))
 @example(NASTY)
 def test_names_survive_dot(names: list[str]) -> None:

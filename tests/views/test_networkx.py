@@ -22,6 +22,7 @@ from mpkgraph.model.operator import OperatorSet
 from mpkgraph.views.networkx import node_numbers, to_networkx
 from mpkgraph.views.operators import recover_operators
 from tests import goldens, strategies
+from tests.amount import examples
 from tests.naive import document_from_graph, graph_from_document
 
 SMALL = 300_000
@@ -105,7 +106,7 @@ def _check_tasks(document, graph):
 
 
 @given(strategies.task_graphs())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_any_graph(graph):
     network = _check_tasks(document_from_graph(graph), graph)
     for data in [d for _, d in network.nodes(data=True)] + [

@@ -11,6 +11,7 @@ from mpkgraph.io.reader import read_graph
 from mpkgraph.views.operators import recover_operators
 from mpkgraph.views.partial import NO_COORDINATES
 from tests import goldens, strategies
+from tests.amount import examples
 from tests.views.layers import (
     NO_EVENT,
     LayerSpec,
@@ -79,7 +80,7 @@ def assert_claims_hold(operator, spec, point_of_task):
 
 
 @given(layer_specs())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_claims_about_one_layer_hold(spec):
     points = spec.points()
     graph = emitted([waiting(spec.task(point), NO_EVENT, END) for point in points])
@@ -92,7 +93,7 @@ def test_claims_about_one_layer_hold(spec):
 
 
 @given(layer_specs(), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_claims_about_a_chain_layer_hold(spec, data):
     """Tasks are emitted event by event, so not in grid order."""
     splitting = [a for a in range(3) if any(slot.input_map[a] >= 0 for slot in spec.slots)]
@@ -117,7 +118,7 @@ def test_claims_about_a_chain_layer_hold(spec, data):
 
 
 @given(st.integers(2, 4), st.integers(1, 3), st.integers(1, 3), st.integers(1, 2))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_identical_layers_of_a_fork(num_layers, num_events, tiles, repeats):
     """Layers that differ in the events they trigger alone take turns within each event."""
     rows = num_events * tiles
@@ -449,7 +450,7 @@ def test_no_tasks():
 
 
 @given(strategies.task_graphs())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_any_graph_is_partitioned(graph):
     """Every task of a layer is in exactly one operator, whatever the file holds."""
     operators = recover_operators(graph)

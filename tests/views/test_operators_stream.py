@@ -13,6 +13,7 @@ from mpkgraph.model.graph import TaskColumns
 from mpkgraph.views.extents import complete_extents
 from mpkgraph.views.operators import OperatorStream, recover_operators
 from tests import goldens, strategies
+from tests.amount import examples
 
 
 def chunk(graph, start, stop):
@@ -82,7 +83,7 @@ def test_single_tasks():
 
 
 @given(strategies.task_graphs(), st.data())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_chunks_of_any_graph(graph, data):
     cuts = sorted(data.draw(st.lists(st.integers(0, graph.num_tasks), max_size=6)))
     assert_same(recover_in_chunks(graph, cuts), recover_operators(graph))

@@ -26,6 +26,7 @@ from mpkgraph.analysis.execution.tasks import RankedTasks
 from mpkgraph.errors import UsageError
 from mpkgraph.io.reader import read_graph, read_graphs
 from tests import goldens
+from tests.amount import examples
 from tests.analysis.graphs import acyclic_links, graph_of, links
 
 SEVERAL = [x for x in goldens.multi_rank() if "L2-cc90" in str(x.id)] or goldens.multi_rank()
@@ -53,7 +54,7 @@ def test_each_order_is_legal(name):
 
 
 @given(links(), st.sampled_from(SCHEDULES), st.integers(0, 3))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_random_graphs_run_legally(drawn, name, seed):
     tasks = _ranked(*drawn)
     order = _runs(tasks, name, seed=seed)
@@ -173,7 +174,7 @@ def test_schedules_are_known_by_name():
 
 
 @given(acyclic_links(max_tasks=5), st.integers(0, 1000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_all_orders_are_the_classes_of_all_linear_extensions(drawn, seed):
     tasks = _ranked(*drawn)
     rng = np.random.default_rng(seed)

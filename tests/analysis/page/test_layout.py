@@ -23,6 +23,7 @@ from mpkgraph.analysis.page.layout import (
 from mpkgraph.model.operator import Operator
 from mpkgraph.views.operators import recover_operators
 from tests import goldens, strategies
+from tests.amount import examples
 from tests.cli.conftest import EXAMPLE
 
 
@@ -59,7 +60,7 @@ def check(context):
 
 
 @given(strategies.task_graphs())
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 def test_cards_of_any_graph_stand_apart(graph):
     check(GraphContext(graph, recover_operators(graph)))
 

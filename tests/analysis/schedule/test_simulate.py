@@ -18,6 +18,7 @@ from mpkgraph.analysis.schedule.system import RuntimeCosts, build_system
 from mpkgraph.analysis.schedule.times import NEVER, never_run
 from mpkgraph.io.reader import read_graph
 from tests import goldens
+from tests.amount import examples
 from tests.analysis.graphs import acyclic_links, graph_of, links
 from tests.analysis.schedule.oracle import deal, slow_times
 from tests.goldens import FOLDER
@@ -112,7 +113,7 @@ def test_quick_way_is_taken_by_what_mirage_emits():
 
 
 @given(links(max_tasks=40), placements, st.integers(0, 99))
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_what_runs_obeys_every_event(made, placement, seed):
     graph = graph_of(*made)
     durations = durations_of(graph, seed)

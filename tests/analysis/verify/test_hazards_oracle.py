@@ -17,6 +17,7 @@ from mpkgraph.analysis.verify.rules.hazards.pairs import PairFinder
 from mpkgraph.analysis.verify.rules.hazards.siblings import Siblings
 from mpkgraph.analysis.verify.run import verify
 from mpkgraph.errors import PipelineError
+from tests.amount import examples
 from tests.analysis.verify.oracle import Oracle, built
 from tests.analysis.verify.random_pipelines import random_pipeline
 
@@ -62,7 +63,7 @@ def links(draw):
 
 
 @given(links(), st.sampled_from([(1 << 24, 0), (0, 1 << 23), (0, 0)]))
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_the_closed_order_is_reachability(graph, limits):
     size, made = graph
     events = event_graph(made, size)
@@ -131,7 +132,7 @@ def found_pairs(context, *, prune: bool):
 # Tasks that touch one tile wait for several events, of which some come too early
 @example(seed=105, num_layers=5)
 @example(seed=241, num_layers=3)
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_pairs_are_those_of_the_oracle(seed, num_layers):
     context = made_or_none(seed, num_layers=num_layers)
     assume(context is not None)
@@ -144,7 +145,7 @@ def test_pairs_are_those_of_the_oracle(seed, num_layers):
 
 
 @given(SEEDS)
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_siblings_are_those_of_the_oracle(seed):
     context = made_or_none(seed, num_layers=3, num_tensors=2)
     assume(context is not None)
@@ -165,7 +166,7 @@ def test_siblings_are_those_of_the_oracle(seed):
 
 
 @given(SEEDS)
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_uninitialised_reads_are_those_of_the_oracle(seed):
     context = made_or_none(seed, num_layers=4, new=True)
     assume(context is not None)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from mpkgraph.analysis.verify import placement
 from mpkgraph.analysis.verify.placement import PlacementOrder
 from mpkgraph.model import ids
+from tests.amount import examples
 from tests.analysis.verify.test_hazards_oracle import SEEDS, event_graph
 
 
@@ -32,7 +33,7 @@ def placed(draw):
 
 
 @given(placed())
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_precedes_what_events_and_queues_order(drawn):
     made, num_events, num_workers = drawn
     order = PlacementOrder.of(event_graph(made, num_events), num_workers)

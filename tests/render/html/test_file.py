@@ -22,6 +22,7 @@ from mpkgraph.render.html.bundle import bundle, page_file, script
 from mpkgraph.render.html.encode import encode_column
 from mpkgraph.views.operators import recover_operators
 from tests import goldens, strategies
+from tests.amount import examples
 from tests.cli.conftest import EXAMPLE
 from tests.render.html.decoded import decode
 from tests.render.html.hostile import NAMES, hostile_graph
@@ -36,7 +37,7 @@ def page_of(graph):
 
 
 @given(strategies.task_graphs())
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(40), suppress_health_check=[HealthCheck.too_slow])
 def test_holds_every_number_of_any_graph(graph):
     found = decode(render_page(page_of(graph)))
     columns, tasks, events = found.columns, graph.tasks, graph.events

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from mpkgraph.analysis.verify.context import VerifyContext
 from mpkgraph.analysis.verify.run import verify
 from mpkgraph.model import ids
+from tests.amount import examples
 from tests.analysis.verify.rules.mutated import bare, planned, set_events, set_tasks, with_graph
 from tests.analysis.verify.rules.test_ranks import rank
 from tests.analysis.verify.rules.test_structure import three_layers
@@ -51,7 +52,7 @@ def changed(context: VerifyContext, tasks: Any, events: Any) -> VerifyContext:
     return with_graph(context, graph)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(TASK_FAULTS, max_size=4), st.lists(EVENT_FAULTS, max_size=3))
 def test_events_that_mean_nothing(tasks, events):
     context = changed(SOUND, tasks, events)
@@ -60,13 +61,13 @@ def test_events_that_mean_nothing(tasks, events):
         assert all(finding.message and finding.remedy for finding in result.findings)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(st.lists(TASK_FAULTS, max_size=4), st.lists(EVENT_FAULTS, max_size=3))
 def test_ranks_that_mean_nothing(tasks, events):
     assert verify([changed(RANKS[0], tasks, events), RANKS[1]], select=FAMILIES) is not None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(0, 71), st.sampled_from([-2, 0, 1, 3, 2**20, 2**40, -(2**40)])),
