@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
@@ -57,9 +58,13 @@ _UINT64 = st.integers(0, 2**64 - 1)
 _INT63 = st.integers(0, 2**63 - 1)
 _PLAIN_NAMES = st.sampled_from(["x", "layer_0_qkv_proj", "lm_head", "k_cache", "mlp_out"])
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+# Strategies are made once: hypothesis checks each anew, which takes longer than to draw from it
 _ODD_NAMES = _TEXT | st.sampled_from(['a"b', "a\\b", "%d%s%%", "\x00\x1f\x7f", "\u2028é名😀"])
+_NAMES = _PLAIN_NAMES | _ODD_NAMES
+_OFFSETS = st.sampled_from([0, 4096]) | _INT63
 
 
+@cache
 def json_values(max_leaves: int = 4) -> st.SearchStrategy[Any]:
     """Any JSON value whose numbers a 64-bit parser keeps."""
     scalars = (
@@ -89,22 +94,23 @@ def slots(draw: st.DrawFn, options: Options = ANY) -> dict[str, Any]:
         }
     dims = draw(st.lists(st.integers(1, 2**12), min_size=0, max_size=4))
     strides = [draw(st.integers(0, 2**40)) for _ in dims]
-    names = _PLAIN_NAMES | _ODD_NAMES if options.odd_names else _PLAIN_NAMES
     slot = {
-        "base_ptr": draw(names),
+        "base_ptr": draw(_NAMES if options.odd_names else _PLAIN_NAMES),
         "data_type": draw(st.sampled_from(DATA_TYPES)),
         "dims": dims,
-        "offset": draw(st.sampled_from([0, 4096]) | _INT63),
+        "offset": draw(_OFFSETS),
         "strides": strides,
     }
     return slot | draw(_unknown(options, SLOT_KEYS))
 
 
+@cache
 def metadata() -> st.SearchStrategy[dict[str, int]]:
     """The five metadata fields of a task: views of the same eight bytes."""
     return st.binary(min_size=8, max_size=8).map(_metadata) | st.just(_metadata(b"\xff" * 8))
 
 
+@cache
 def event_ids(num_events: int, rank: int, options: Options = ANY) -> st.SearchStrategy[int]:
     """An event id, or "no event", for a graph of `num_events` events."""
     foreign = options.foreign_events
@@ -205,6 +211,7 @@ def event(event_type: int, first: int, last: int, num_triggers: int) -> dict[str
     }
 
 
+@cache
 def _unknown(options: Options, known: tuple[str, ...]) -> st.SearchStrategy[dict[str, Any]]:
     if not options.extras:
         return st.just({})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
 import networkx as nx
@@ -150,6 +151,11 @@ def acyclic_links(
     return _links(max_tasks, max_events, acyclic=True)
 
 
+@cache
+def _one_of(events: range) -> st.SearchStrategy[int | None]:
+    return st.none() | st.sampled_from(events)
+
+
 @st.composite
 def _links(
     draw: st.DrawFn, max_tasks: int, max_events: int, *, acyclic: bool
@@ -159,11 +165,9 @@ def _links(
     for _ in range(draw(st.integers(0, max_tasks))):
         # Nothing waits on END, unless links may be anything.
         waitable = range(2, num_events - 1 if acyclic else num_events)
-        waits = draw(st.none() | st.sampled_from(waitable)) if waitable else None
+        waits = draw(_one_of(waitable)) if waitable else None
         lowest = waits + 1 if acyclic and waits is not None else 2
-        triggers = (
-            draw(st.none() | st.integers(lowest, num_events - 1)) if lowest < num_events else None
-        )
+        triggers = draw(_one_of(range(lowest, num_events))) if lowest < num_events else None
         pairs.append((waits, triggers))
     return pairs, num_events
 
