@@ -161,7 +161,7 @@ def check_task(doc: Any) -> TaskRecord:
         scalars=scalars,
         inputs=_check_slots(doc["inputs"], "inputs"),
         outputs=_check_slots(doc["outputs"], "outputs"),
-        extras=_extras(doc, TASK_KEYS),
+        extras=unknown_fields(doc, TASK_KEYS),
     )
 
 
@@ -169,7 +169,7 @@ def check_event(doc: Any) -> EventRecord:
     """An event's fields from its parsed JSON. Raises BadRecordError."""
     _check_keys(doc, EVENT_KEYS)
     scalars = tuple(check_integer(doc[name], EVENT_RANGES[name], name) for name in EVENT_KEYS)
-    return EventRecord(scalars=scalars, extras=_extras(doc, EVENT_KEYS))
+    return EventRecord(scalars=scalars, extras=unknown_fields(doc, EVENT_KEYS))
 
 
 def check_slot(doc: Any, field: str) -> SlotRecord:
@@ -195,7 +195,7 @@ def check_slot(doc: Any, field: str) -> SlotRecord:
         dims=dims,
         strides=strides,
         offset=check_integer(doc["offset"], OFFSET_RANGE, f"{field}.offset"),
-        extra=tuple(sorted(_extras(doc, SLOT_KEYS).items())),
+        extra=tuple(sorted(unknown_fields(doc, SLOT_KEYS).items())),
     )
 
 
@@ -253,7 +253,10 @@ def _check_integers(value: Any, allowed: Range, field: str) -> tuple[int, ...]:
     return tuple(check_integer(x, allowed, f"{field}[{i}]") for i, x in enumerate(value))
 
 
-def _extras(doc: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+def unknown_fields(doc: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    """What an object that has all `keys` holds besides. Raises BadRecordError for a value that is
+    nested too deep.
+    """
     if len(doc) == len(keys):
         return {}
     return {key: check_depth(value, key) for key, value in doc.items() if key not in keys}

@@ -139,8 +139,10 @@ def tasks_of_text(
     `docs` is what `parse_batch` made of it. Raises GraphReadError, naming the task and the byte.
     """
     try:
+        unknown = _unknown_at_once(docs)
         piece, num_keys = _tasks_at_once(docs, layouts)
-        if _has_no_duplicates(text, num_keys):
+        if _has_no_duplicates(text, num_keys + sum(map(fields.count_nested_keys, unknown))):
+            piece.extras = extra_codes(extras, unknown, len(docs))
             return piece
     except (_UnusualError, BadRecordError, KeyError, TypeError, ValueError, OverflowError):
         pass
@@ -204,9 +206,20 @@ def _scalars_at_once(
     return scalars
 
 
-def _tasks_at_once(docs: list[Any], layouts: LayoutTable) -> tuple[TaskPiece, int]:
-    if set(map(len, docs)) != {len(TASK_KEYS)}:
+def _unknown_at_once(docs: list[Any]) -> list[dict[str, Any]]:
+    """Fields of tasks that this version does not know; none at all for the usual batch."""
+    if set(map(type, docs)) != {dict}:
         raise _UnusualError
+    if set(map(len, docs)) == {len(TASK_KEYS)}:
+        return []
+    unknown = [fields.unknown_fields(doc, TASK_KEYS) for doc in docs]
+    if any(map(fields.has_huge_number, unknown)):
+        raise _UnusualError
+    return unknown
+
+
+def _tasks_at_once(docs: list[Any], layouts: LayoutTable) -> tuple[TaskPiece, int]:
+    """Columns of tasks that hold no less than they must, and how many known keys they have."""
     scalars = _scalars_at_once(docs, TASK_SCALARS, _SCALARS_OF_TASK, fields.TASK_RANGES)
     inputs = [doc["inputs"] or () for doc in docs]
     outputs = [doc["outputs"] or () for doc in docs]

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mpkgraph.errors import UsageError
+from mpkgraph.errors import GraphReadError, UsageError
 from mpkgraph.io import blocks, columns, document, parallel, reader, records
 from mpkgraph.model.graph import NULL_TASK_TYPE, TaskGraph
 from mpkgraph.model.ids import EVENT_INVALID_ID
@@ -291,6 +291,32 @@ def test_unknown_number_that_varies(tmp_path: Path) -> None:
         task["zz_offset"] = 17 * i
     text = orjson.dumps(doc, option=orjson.OPT_INDENT_2)
     assert as_lists(read(tmp_path, text)) == reference(text)
+
+
+def test_irregular_tasks_with_unknown_fields_are_read_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = random.Random(5)
+    doc = orjson.loads(goldens.get(FORK).graph_bytes())
+    for i, task in enumerate(doc["all_tasks"]):
+        if i % 3:
+            task["priority"] = {"of": [i % 5, {"a:b": None}]}
+        keys = list(task)
+        draw.shuffle(keys)
+        doc["all_tasks"][i] = {key: task[key] for key in keys}
+    text = orjson.dumps(doc)
+    expected = reference(text)
+    with monkeypatch.context() as patch:
+        patch.setattr(records, "_one_by_one", None)
+        assert as_lists(read(tmp_path, text)) == expected
+    assert b'{"of":[4,' in text
+    for old, new in (
+        (b'{"of":[4,', b'{"of":1,"of":[4,'),
+        (b'"priority":{"of":[4,', b'"priority":0,"priority":{"of":[4,'),
+        (b'{"of":[4,', b'{"of":[18446744073709551616,'),
+    ):
+        with pytest.raises(GraphReadError, match=r"task \d+: "):
+            read(tmp_path, text.replace(old, new, 1))
 
 
 def test_huge_float_is_no_integer(tmp_path: Path) -> None:
