@@ -7,10 +7,13 @@ import random
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from mpkgraph.errors import GraphReadError
 from mpkgraph.io import reader, skeletons, templates
+from mpkgraph.io.columns import ExtraTable, LayoutTable
+from mpkgraph.io.markers import TextLayout
 from tests.io.reader_reference import as_lists, reference
 
 NAMES = [
@@ -94,6 +97,33 @@ def test_other_names_take_no_parser(
     assert as_lists(reader.read_graph(path)) == reference(text.encode())
     # one structure; the last of a block ends as no other does and is read by another way
     assert 1 <= len(parsed) <= 4
+
+
+def test_all_text_that_is_kept_is_counted() -> None:
+    """Templates are dropped when there is much of it."""
+    head = b'{"dependent_event":'
+    layout = TextLayout(
+        head=head,
+        tail=b"}",
+        separator=b"}," + head,
+        brace=len(head) - 1,
+        blanks_before=0,
+        blanks_after=0,
+        hole_ends=b"t",
+    )
+    known = templates.TaskTemplates(LayoutTable(), ExtraTable("task"))
+    names = (["abc", "de"], ["x", "yz"], ["abc"])
+    texts = [orjson.dumps(task(x, 1))[len(head) : -1] + layout.separator for x in names]
+    without_names = len(texts[0]) - len("abcde")
+    assert known.num_bytes == 0
+    assert known.code(texts[0], layout) == 0
+    assert known.num_bytes == len(texts[0]) + without_names
+    assert known.code(texts[1], layout) == 1
+    assert known.num_bytes == len(texts[0]) + without_names + len(texts[1])
+    before = known.num_bytes
+    assert known.code(texts[2], layout) == 2
+    assert known.num_bytes == before + 2 * len(texts[2]) - len("abc")
+    assert not known.is_stale
 
 
 @pytest.mark.parametrize("escape", [True, False])
